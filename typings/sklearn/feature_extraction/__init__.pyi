@@ -1,0 +1,1 @@
+# Only what retrue uses of scikit-learn, which ships no types.

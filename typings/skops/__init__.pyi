@@ -1,0 +1,1 @@
+# Only what retrue uses of skops, which ships no types.
