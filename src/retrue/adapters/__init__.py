@@ -1,0 +1,1 @@
+"""The ports made real: `<port>_<technology>.py`, and `memory.py` for tests."""

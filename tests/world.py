@@ -1,0 +1,153 @@
+"""A whole workspace in memory: a small table, three people, a model that learns in no time."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from retrue.adapters.dataset_files import write_dataset
+from retrue.adapters.notify_webhook import Silent
+from retrue.adapters.queue_memory import MemoryQueue
+from retrue.adapters.queue_simulated import simulate_answers
+from retrue.adapters.records_memory import MemoryRoundRecord
+from retrue.adapters.repo_memory import MemoryRepo
+from retrue.adapters.state_memory import MemoryWorkingState
+from retrue.adapters.store_memory import MemoryStore
+from retrue.config import Config, Labels
+from retrue.core.simulate import SimulatedAnnotator
+from retrue.records import QueueTask
+from retrue.workspace import Workspace
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+BUCKET = "memory://bucket"
+PEOPLE = (
+    SimulatedAnnotator(name="ann", accuracy=1.0, seconds=3.0),
+    SimulatedAnnotator(name="bob", accuracy=0.95, seconds=3.0),
+    SimulatedAnnotator(name="cleo", accuracy=0.8, seconds=2.0),
+    SimulatedAnnotator(name="ann", accuracy=1.0, seconds=4.0, group="adjudicator"),
+)
+
+
+def a_config(**changes: object) -> Config:
+    """A table of two numbers, labelled by chance first; everything opens by itself."""
+    raw: dict[str, object] = {
+        "project": "points",
+        "data": {
+            "kind": "table",
+            "incoming": {"uri": f"{BUCKET}/in", "key": "id"},
+            "inference": {"uri": f"{BUCKET}/log", "key": "id", "probabilities": "p_*"},
+            "fields": {"x": {"type": "number"}, "y": {"type": "number"}},
+        },
+        "select": {"budget": 30, "bootstrap": 40, "caps": {"cost_per_label": "0.10 EUR"}},
+        "round": {"open": "auto"},
+        "model": {"promote": "auto"},
+        "drift": {"probe": {"labels": 20, "max": 40}},
+    }
+    return Config.model_validate(raw | changes)
+
+
+def some_labels(**changes: object) -> Labels:
+    """Left or right."""
+    return Labels.model_validate({"kind": "choice", "classes": ["left", "right"]} | changes)
+
+
+@dataclass
+class World:
+    """The memory adapters, the truth, and people who answer; `workspace()` is what steps take."""
+
+    folder: Path
+    config: Config = field(default_factory=a_config)
+    labels: Labels = field(default_factory=some_labels)
+    store: MemoryStore = field(default_factory=lambda: MemoryStore([BUCKET]))
+    queue: MemoryQueue = field(default_factory=MemoryQueue)
+    records: MemoryRoundRecord = field(default_factory=MemoryRoundRecord)
+    state: MemoryWorkingState = field(default_factory=MemoryWorkingState)
+    truths: dict[str, str] = field(default_factory=dict)
+    now: datetime = NOON
+
+    def __post_init__(self) -> None:
+        self.models = MemoryModels(self.folder, self.config, self.labels)
+        self.repo = MemoryRepo(
+            self.config.project,
+            place=self.folder / "versions",
+            records=self._record_names,
+            build=self._build,
+            fit=self._fit,
+            check=self.state.check_lease,
+        )
+
+    def workspace(self, wrap: Callable[[object], object] = lambda port: port) -> Workspace:
+        """What a step takes; `wrap` may put something around every port."""
+        return Workspace(
+            root=self.folder,
+            config=self.config,
+            labels=self.labels,
+            store=wrap(self.store),
+            queue=wrap(self.queue),
+            records=wrap(self.records),
+            state=wrap(self.state),
+            repo=wrap(self.repo),
+            models=wrap(self.models),
+            notify=Silent(),
+            holder="test",
+        )
+
+    def sleep(self, **time: float) -> datetime:
+        """Let time pass."""
+        self.now += timedelta(**time)
+        return self.now
+
+    def arrive(self, name: str, rows: int, *, shift: float = 0.0, stream: str = "in") -> None:
+        """New rows in the bucket: x is noisy, its sign is the truth; `shift` moves x off."""
+        rng = np.random.default_rng(abs(hash_of(name)))
+        x = rng.normal(size=rows)
+        y = rng.normal(size=rows)
+        ids = [f"{name}-{i:04d}" for i in range(rows)]
+        self.truths |= {i: "right" if v > 0 else "left" for i, v in zip(ids, x, strict=True)}
+        table = {"id": ids, "x": x + shift, "y": y}
+        if stream == "log":
+            right = 1 / (1 + np.exp(-3 * (x + shift)))
+            table |= {"p_left": 1 - right, "p_right": right}
+        data = io.BytesIO()
+        pd.DataFrame(table).to_parquet(data, index=False)
+        self.store.put(f"{BUCKET}/{stream}/{name}.parquet", data.getvalue(), modified_at=self.now)
+
+    def people_answer(self, limit: int | None = None) -> int:
+        """Everybody answers what is open."""
+        homes = {
+            task.task_key: task.sample_id
+            for item in self.records.rounds()
+            for task in self.records.tasks(item.plan.round_id)
+        }
+        return simulate_answers(
+            self.queue,
+            PEOPLE,
+            lambda task: self.truths[homes[task.task_key]],
+            lambda _: self.labels.label_schema,
+            seed="people",
+            now=self.now,
+            limit=limit,
+        )
+
+    def _record_names(self) -> list[str]:
+        names = [f"decision/{made.kind}/{made.decision_id}" for made in self.records.decisions()]
+        for item in self.records.rounds():
+            name = item.plan.round_id
+            names += [f"{name}/plan", f"{name}/answers/{len(self.records.answers(name))}"]
+            names += [f"{name}/{file}" for file, _ in self.records.verdict_files(name)]
+        return names
+
+    def _build(self, out: Path) -> object:
+        return write_dataset(
+            self.records,
+            out,
+            version=None,
+            project=self.config.project,
+            migrate=self.labels.migrate,
+        )
