@@ -1,0 +1,150 @@
+"""Everything ever asked and said, gathered sample by sample from the records."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from retrue.config import Annotators, Labels
+from retrue.core.answers import live_answers
+from retrue.core.judge import Ballot, Vote
+from retrue.kinds import BadLabel, kind_of
+from retrue.records import Answer, Task, Verdict
+from retrue.voiding import counts, read_voids
+from retrue.workspace import Workspace
+
+__all__ = ["Asked", "gather", "last_verdicts"]
+
+PEOPLE_ONLY = ("audit", "gold")
+OUTDATED = "the schema changed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One sample with all that happened to it."""
+
+    ballot: Ballot
+    rounds: tuple[str, ...]  # that asked about it, first one first
+    task_keys: tuple[str, ...]
+    disputed: bool  # a dispute round asked again
+    outdated: bool  # an answer has no meaning in today's schema: a person must answer again
+    verdict: Verdict | None  # the last on file
+
+
+@dataclass(slots=True)
+class _Growing:
+    """What is being gathered about one sample."""
+
+    tasks: list[Task] = field(default_factory=list[Task])
+    said: dict[str, tuple[Answer, Task]] = field(default_factory=dict[str, tuple[Answer, Task]])
+    overdue: bool = False
+
+
+def gather(workspace: Workspace, *, now: datetime) -> dict[str, Asked]:
+    """All samples of all rounds that were not cancelled, by sample id."""
+    patience = timedelta(days=workspace.config.round.timeout_days)
+    growing: dict[str, _Growing] = {}
+    answers_in: Counter[str] = Counter()
+    voids = read_voids(workspace.records)
+    rounds = [item for item in workspace.records.rounds() if item.state != "cancelled"]
+    for item in rounds:
+        by_key = {task.task_key: task for task in workspace.records.tasks(item.plan.round_id)}
+        late = item.opened_at is not None and now - item.opened_at > patience
+        late = late or item.state in ("closed", "published")  # a person may close before the time
+        for task in by_key.values():
+            sample = growing.setdefault(task.sample_id, _Growing())
+            sample.tasks.append(task)
+            sample.overdue = late and task.arm not in PEOPLE_ONLY
+        for answer in live_answers(workspace.records.answers(item.plan.round_id)):
+            task = by_key.get(answer.task_key)
+            if task is not None:
+                # A voided answer was given all the same: its question is not asked there again.
+                answers_in[task.task_key] += 1
+            if task is not None and counts(answer, voids):
+                # The same person's later word on a sample supersedes the earlier one.
+                said = growing[task.sample_id].said
+                said.pop(answer.annotator, None)
+                said[answer.annotator] = (answer, task)
+    verdicts = last_verdicts(workspace)
+    return {
+        sample_id: _asked(workspace, sample_id, sample, answers_in, verdicts.get(sample_id))
+        for sample_id, sample in growing.items()
+    }
+
+
+def last_verdicts(workspace: Workspace) -> dict[str, Verdict]:
+    """The last verdict on file of every sample."""
+    last: dict[str, Verdict] = {}
+    for item in workspace.records.rounds():
+        for _, verdicts in workspace.records.verdict_files(item.plan.round_id):
+            for verdict in verdicts:
+                old = last.get(verdict.sample_id)
+                if old is None or old.decided_at <= verdict.decided_at:
+                    last[verdict.sample_id] = verdict
+    return last
+
+
+def _asked(
+    workspace: Workspace,
+    sample_id: str,
+    sample: _Growing,
+    answers_in: Counter[str],
+    verdict: Verdict | None,
+) -> Asked:
+    first = sample.tasks[0]
+    votes = _votes(list(sample.said.values()), workspace.labels, workspace.config.queue.annotators)
+    ballot = Ballot(
+        sample_id=sample_id,
+        votes=votes,
+        complete=all(answers_in[task.task_key] >= task.overlap for task in sample.tasks),
+        people_only=any(task.arm in PEOPLE_ONLY for task in sample.tasks),
+        predicted=first.predicted,
+        predicted_probability=first.predicted_probability,
+        overdue=sample.overdue,
+    )
+    return Asked(
+        ballot=ballot,
+        rounds=tuple(dict.fromkeys(task.round_id for task in sample.tasks)),
+        task_keys=tuple(task.task_key for task in sample.tasks),
+        disputed=any(task.arm == "dispute" for task in sample.tasks),
+        outdated=any(vote.problem.startswith(OUTDATED) for vote in votes),
+        verdict=verdict,
+    )
+
+
+def _votes(
+    said: Sequence[tuple[Answer, Task]], labels: Labels, annotators: Annotators
+) -> tuple[Vote, ...]:
+    votes: list[Vote] = []
+    for answer, task in said:
+        label, problem = _read(answer, task, labels)
+        asked = task.group if task.arm == "dispute" else annotators.group_of(answer.annotator)
+        votes.append(
+            Vote(
+                annotator=answer.annotator,
+                group=asked,
+                label=label,
+                problem=problem,
+                lead_seconds=answer.lead_seconds,
+            )
+        )
+    return tuple(votes)
+
+
+def _read(answer: Answer, task: Task, labels: Labels) -> tuple[str | None, str]:
+    """The answer in today's names, or why it cannot be read."""
+    if answer.status == "skipped" or answer.value is None:
+        return None, f"{answer.annotator} skipped it" + (f": {answer.note}" if answer.note else "")
+    moved = labels.migrate(answer.value, task.schema_version)
+    if moved is None:
+        old, new = task.schema_version, labels.version
+        return None, f"{OUTDATED} (version {old} -> {new}): ask again"
+    try:
+        return kind_of(labels.label_schema).parse(json.loads(moved), labels.label_schema), ""
+    except BadLabel as bad:
+        return None, f"{answer.annotator}: {bad}"
+    except json.JSONDecodeError:
+        return None, f"{answer.annotator}: expected JSON, got {answer.value[:80]!r}"

@@ -1,0 +1,1 @@
+"""The eight words, one file each."""

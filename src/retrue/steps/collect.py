@@ -1,0 +1,160 @@
+"""collect: bring answers home, every observed state of each, before any cursor moves.
+
+The round's files come first, the cursor after: a cut in between shows the same answers again, and
+they are recognised by (answer id, revision). Answers to tasks we do not know are kept too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from retrue.core.answers import live_answers
+from retrue.ports import Lease
+from retrue.records import Answer, Round
+from retrue.workspace import Workspace
+
+__all__ = ["UNKNOWN", "CollectReport", "collect_answers"]
+
+UNKNOWN = "unknown"  # the folder of answers to tasks that are not ours
+CURSOR = "collect/cursor"
+LIVE = "collect/live"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectReport:
+    """What one collect brought home."""
+
+    new: int  # answers seen for the first time
+    changed: int  # further states of known answers
+    deleted: int
+    unknown: int  # answers to tasks that are not ours, kept in `data/rounds/unknown`
+    rounds: tuple[str, ...]  # rounds that got something
+
+
+def collect_answers(
+    workspace: Workspace, *, now: datetime, sweep: bool = False, dry_run: bool = False
+) -> CollectReport:
+    """Append all answers observed since the last collect to their rounds' files.
+
+    Args:
+        workspace: Where to collect, and into what.
+        now: Written as `observed_at`.
+        sweep: Look for deleted answers even if the tool's count gives no reason to.
+        dry_run: Ask and count, write nothing.
+
+    Raises:
+        ServiceUnavailable: The queue did not answer; nothing is lost, run it again.
+        LeaseHeld: Another process is collecting.
+    """
+    if dry_run:
+        return _collect(workspace, now, sweep=sweep, lease=None)
+    with workspace.lease("collect", now=now) as lease:
+        return _collect(workspace, now, sweep=sweep, lease=lease)
+
+
+def _collect(
+    workspace: Workspace, now: datetime, *, sweep: bool, lease: Lease | None
+) -> CollectReport:
+    cursor = workspace.state.value(CURSOR)
+    observed = workspace.queue.answers(cursor if isinstance(cursor, str) else "")
+    homes = _homes(workspace, {answer.task_key for answer in observed.answers})
+    by_round: dict[str, list[Answer]] = {}
+    for answer in observed.answers:
+        by_round.setdefault(homes.get(answer.task_key, UNKNOWN), []).append(answer)
+    fresh = {
+        round_id: _append(workspace, round_id, answers, now, lease)
+        for round_id, answers in sorted(by_round.items())
+    }
+    live = _live_by_round(workspace, by_round)
+    fewer = workspace.queue.count() < sum(live.values())
+    deleted = _sweep(workspace, now, lease) if sweep or fewer else {}
+    if lease is not None:
+        live |= _live_by_round(workspace, deleted) if deleted else {}
+        workspace.state.set_value(LIVE, dict(live), lease)
+        workspace.state.set_value(CURSOR, observed.cursor, lease)
+    return CollectReport(
+        new=sum(first for _, first in fresh.values()),
+        changed=sum(states - first for states, first in fresh.values()),
+        deleted=sum(deleted.values()),
+        unknown=fresh.get(UNKNOWN, (0, 0))[0],
+        rounds=tuple(
+            sorted({name for name, (states, _) in fresh.items() if states} | set(deleted))
+        ),
+    )
+
+
+def _homes(workspace: Workspace, keys: set[str]) -> dict[str, str]:
+    """Task key -> round. The ledger knows tasks in flight; the records know all."""
+    homes = workspace.state.rounds_of_tasks(keys)
+    if keys <= homes.keys():
+        return homes
+    for item in workspace.records.rounds():
+        for task in workspace.records.tasks(item.plan.round_id):
+            if task.task_key in keys:
+                homes[task.task_key] = task.round_id
+    return homes
+
+
+def _append(
+    workspace: Workspace,
+    round_id: str,
+    answers: Iterable[Answer],
+    now: datetime,
+    lease: Lease | None,
+) -> tuple[int, int]:
+    """Append states that are not on file yet; returns how many, and how many ids are new."""
+    on_file = workspace.records.answers(round_id)
+    states = {(answer.answer_id, answer.revision) for answer in on_file}
+    ids = {answer.answer_id for answer in on_file}
+    fresh = {
+        (answer.answer_id, answer.revision): answer
+        for answer in answers
+        if (answer.answer_id, answer.revision) not in states
+    }
+    seq = on_file[-1].seq if on_file else 0
+    numbered = [
+        replace(answer, seq=seq + place, observed_at=now)
+        for place, answer in enumerate(fresh.values(), start=1)
+    ]
+    if numbered and lease is not None:
+        workspace.state.check_lease(lease)
+        workspace.records.append_answers(round_id, numbered)
+    return len(numbered), len({answer.answer_id for answer in numbered} - ids)
+
+
+def _live_by_round(workspace: Workspace, touched: Iterable[str]) -> dict[str, int]:
+    """How many live answers each round holds; only touched rounds are counted anew."""
+    known = workspace.state.value(LIVE)
+    if not isinstance(known, dict):  # a new ledger
+        known, touched = {}, [item.plan.round_id for item in _asked_in_tool(workspace)]
+    counts = {name: count for name, count in known.items() if isinstance(count, int)}
+    for name in touched:
+        if name != UNKNOWN:
+            counts[name] = len(live_answers(workspace.records.answers(name)))
+    return counts
+
+
+def _asked_in_tool(workspace: Workspace) -> list[Round]:
+    """Rounds whose answers the tool holds; adopted ones it never saw."""
+    return [item for item in workspace.records.rounds() if item.plan.kind != "adopted"]
+
+
+def _sweep(workspace: Workspace, now: datetime, lease: Lease | None) -> dict[str, int]:
+    """Find answers that are on file and no longer in the tool; record them as deleted."""
+    gone_by_round: dict[str, int] = {}
+    for item in _asked_in_tool(workspace):
+        live = live_answers(workspace.records.answers(item.plan.round_id))
+        if not live:
+            continue
+        there = workspace.queue.answer_ids({answer.task_key for answer in live})
+        gone = [answer for answer in live if answer.answer_id not in there]
+        deleted = [
+            replace(answer, status="deleted", value=None, revision=f"{answer.revision}/deleted")
+            for answer in gone
+        ]
+        if deleted:
+            _append(workspace, item.plan.round_id, deleted, now, lease)
+            gone_by_round[item.plan.round_id] = len(deleted)
+    return gone_by_round

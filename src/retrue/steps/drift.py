@@ -1,0 +1,344 @@
+"""drift: has the traffic moved away from what the champion was audited on, and does it hurt?
+
+Every check spends from a yearly false-alarm budget and must pass a floor as well. An alarm opens
+an incident, or joins the one there is; an incident buys a small random probe, and only what the
+probe shows decides whether more labels are worth it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import cast
+
+import numpy as np
+
+from retrue.ballots import last_verdicts
+from retrue.core.drift import DriftSettings, FeatureDrift, check_drift, explain
+from retrue.core.incident import Incident, current_incident, read_incidents
+from retrue.core.judge import none_of_these
+from retrue.core.probe import ProbeOutcome, probe_outcome
+from retrue.core.profile import NumberProfile, Profile, quantiles, share_below
+from retrue.core.score import score_labels
+from retrue.core.window_json import window_to_json
+from retrue.ports import Lease
+from retrue.records import Decision, Json, ModelVersion, Task, Window, short_hash
+from retrue.reference import Reference, is_output, load_reference, score_windows
+from retrue.workspace import Workspace
+
+__all__ = ["DriftReport", "ProbeReport", "WindowCheck", "check_windows", "close_incident"]
+
+DONE = ("closed", "published")
+SHOWN_CLASSES = 3  # more are counted, not listed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowCheck:
+    """What one window looked like beside the reference."""
+
+    window_id: str
+    rows: int
+    alarm: bool
+    reasons: tuple[str, ...]  # plain words, strongest first
+    tests: tuple[FeatureDrift, ...]
+    alpha_spent: float  # of the yearly budget
+    low_confidence: tuple[float, float] | None  # share of unsure rows: reference, window
+    incident: str | None  # opened or joined
+    note: str  # what was not tested, and why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeReport:
+    """What an incident's probe showed."""
+
+    incident_id: str
+    outcome: ProbeOutcome
+    decided: bool  # False: another block is needed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftReport:
+    """What one call did."""
+
+    checks: tuple[WindowCheck, ...]
+    probes: tuple[ProbeReport, ...]
+    why: str  # when nothing was checked
+
+
+def check_windows(workspace: Workspace, *, now: datetime, dry_run: bool = False) -> DriftReport:
+    """Check every new window against the champion's reference; decide probes that are in.
+
+    Raises:
+        LeaseHeld: Another process is checking.
+    """
+    champion = workspace.models.champion()
+    if champion is None:
+        return DriftReport(checks=(), probes=(), why="no champion yet: nothing to compare with")
+    reference = load_reference(workspace, champion)
+    if reference is None:
+        return DriftReport(
+            checks=(),
+            probes=(),
+            why=f"champion {champion.version} has no reference traffic: audit a window first",
+        )
+    with workspace.lease("drift", now=now) as lease:
+        probes = _decide_probes(workspace, champion, now, lease, dry_run=dry_run)
+        windows = _unchecked(workspace, champion, reference)
+        checks = [
+            _check(workspace, champion, reference, window, now, dry_run=dry_run)
+            for window in windows
+        ]
+    why = "" if checks else "no new window since the last check"
+    return DriftReport(checks=tuple(checks), probes=tuple(probes), why=why)
+
+
+def close_incident(
+    workspace: Workspace, incident_id: str, *, now: datetime, until: datetime | None
+) -> Decision:
+    """A person's word on an incident: muted until a date, or accepted as the new normal."""
+    data: dict[str, Json] = {"incident": incident_id, "until": until.isoformat() if until else None}
+    kind = "incident-muted" if until else "incident-accepted"
+    return workspace.decide(kind, incident_id, now=now, data=data)
+
+
+# --- windows ---------------------------------------------------------------------------------
+
+
+def _unchecked(workspace: Workspace, champion: ModelVersion, reference: Reference) -> list[Window]:
+    """Windows this champion was not checked on; those older than its service do not count."""
+    stream = "inference" if workspace.config.data.inference else "incoming"
+    checked = {
+        str(made.data["window"])
+        for made in workspace.records.decisions("drift-check")
+        if made.data["champion"] == champion.version
+    }
+    promotions = workspace.records.decisions("promotion")
+    since = [made.at for made in promotions if made.data["version"] == champion.version]
+    return [
+        window
+        for window in workspace.state.windows(stream)
+        if window.window_id not in checked
+        and window.window_id not in reference.windows
+        and (not since or window.recorded_at > since[-1])
+    ]
+
+
+def _check(
+    workspace: Workspace,
+    champion: ModelVersion,
+    reference: Reference,
+    window: Window,
+    now: datetime,
+    *,
+    dry_run: bool,
+) -> WindowCheck:
+    profile, note = _with_outputs(workspace, champion, window)
+    whole: Profile = {**reference.outputs, **reference.features}
+    outputs = {name for name in whole if is_output(name)}
+    drift = workspace.config.drift
+    settings = DriftSettings(
+        false_alarms_per_year=drift.false_alarms_per_year,
+        floor_number=drift.floor,
+        floor_category=drift.floor,
+        floor_classifier=drift.floor_classifier,
+        checks_per_year=drift.checks_per_year,
+    )
+    tests = check_drift(whole, profile, outputs=outputs, settings=settings)
+    low = _low_confidence(reference.outputs, profile)
+    alarm = any(test.alarm for test in tests)
+    reasons = _reasons(tests, low, drift.floor)
+    incident = _incident_of(workspace, champion, window, reasons, now, dry_run) if alarm else None
+    check = WindowCheck(
+        window_id=window.window_id,
+        rows=window.rows,
+        alarm=alarm,
+        reasons=tuple(reasons),
+        tests=tests,
+        alpha_spent=sum(test.alpha for test in tests if test.statistic != "none"),
+        low_confidence=low,
+        incident=incident,
+        note=note,
+    )
+    if not dry_run:
+        data = _as_data(check, champion, reference)
+        data["window_record"] = window_to_json(window)  # so that a lost ledger can be rebuilt
+        workspace.decide(
+            "drift-check", f"{champion.version}/{window.window_id}", now=now, data=data
+        )
+    return check
+
+
+def _with_outputs(
+    workspace: Workspace, champion: ModelVersion, window: Window
+) -> tuple[Profile, str]:
+    """The window's profile with outputs of the champion: as logged, else scored now."""
+    profile = workspace.state.profile(window.window_id)
+    features = {name: column for name, column in profile.items() if not is_output(name)}
+    logged = len(features) < len(profile)
+    ours = window.model_version in (None, champion.version, f"v{champion.version}")
+    if logged and ours:
+        return profile, ""
+    scored = score_windows(workspace, champion, [window])
+    why = f"logged by model {window.model_version}" if logged else "the window has no outputs"
+    return {**features, **scored}, f"rescored by champion {champion.version}: {why}"
+
+
+def _reasons(
+    tests: Sequence[FeatureDrift], low: tuple[float, float] | None, floor: float
+) -> list[str]:
+    """Why, in plain words: what a person grasps first comes first, single classes last."""
+    alarms = [test for test in tests if test.alarm]
+    classes = [test for test in alarms if test.name.startswith("p[")]
+    lines = explain([test for test in alarms if test not in classes]) if alarms else []
+    if alarms and low is not None and low[1] - low[0] >= floor:
+        lines.insert(0, f"{low[1] - low[0]:+.0%} low confidence ({low[0]:.0%} -> {low[1]:.0%})")
+    if len(classes) > SHOWN_CLASSES:
+        lines.append(f"the probabilities of {len(classes)} classes moved")
+    elif classes:
+        lines += explain(classes)
+    return [line for line in lines if line != "no drift"]
+
+
+def _low_confidence(reference: Profile, window: Profile) -> tuple[float, float] | None:
+    """Share of rows less sure than the reference's least sure tenth, in both."""
+    old, new = reference.get("p_max"), window.get("p_max")
+    if not isinstance(old, NumberProfile) or not isinstance(new, NumberProfile):
+        return None
+    if not old.present or not new.present:
+        return None
+    bar = float(quantiles(old, [0.1])[0])
+    return share_below(old, bar), share_below(new, bar)
+
+
+def _incident_of(
+    workspace: Workspace,
+    champion: ModelVersion,
+    window: Window,
+    reasons: Sequence[str],
+    now: datetime,
+    dry_run: bool,
+) -> str | None:
+    """The incident this alarm belongs to; opens one if there is none."""
+    incidents = read_incidents(workspace.records.decisions(), workspace.records.rounds())
+    current = current_incident(incidents, champion=champion.version, now=now)
+    if current is not None:
+        return current.incident_id
+    if dry_run:
+        return None
+    name = short_hash("incident", champion.version, window.window_id, digits=8)
+    shown = list(reasons[:5])
+    workspace.decide(
+        "incident-opened",
+        name,
+        now=now,
+        data={
+            "incident": name,
+            "champion": champion.version,
+            "window": window.window_id,
+            "reasons": list[Json](shown),
+        },
+    )
+    workspace.notify.send(
+        f"{workspace.config.project}: drift in window {window.window_id}", "\n".join(shown)
+    )
+    return name
+
+
+def _as_data(check: WindowCheck, champion: ModelVersion, reference: Reference) -> dict[str, Json]:
+    tests = [cast("dict[str, Json]", asdict(test)) for test in check.tests]
+    return {
+        "window": check.window_id,
+        "champion": champion.version,
+        "reference_windows": list[Json](reference.windows),
+        "rows": check.rows,
+        "alarm": check.alarm,
+        "incident": check.incident,
+        "reasons": list[Json](check.reasons),
+        "tests": list[Json](tests),
+        "alpha_spent": check.alpha_spent,
+        "low_confidence": list[Json](check.low_confidence) if check.low_confidence else None,
+        "note": check.note,
+    }
+
+
+# --- probes ----------------------------------------------------------------------------------
+
+
+def _decide_probes(
+    workspace: Workspace, champion: ModelVersion, now: datetime, lease: Lease, *, dry_run: bool
+) -> list[ProbeReport]:
+    """Read the probes whose answers are all in."""
+    rounds = workspace.records.rounds()
+    states = {item.plan.round_id: item.state for item in rounds}
+    reports: list[ProbeReport] = []
+    for incident in read_incidents(workspace.records.decisions(), rounds):
+        if incident.state != "probing" or incident.champion != champion.version:
+            continue
+        if any(states[probe] not in DONE for probe in incident.probes):
+            continue
+        outcome = _outcome(workspace, champion, incident)
+        if outcome is None:
+            continue
+        most = workspace.config.drift.probe.max
+        decided = outcome.outcome != "undecided" or outcome.n >= most
+        reports.append(
+            ProbeReport(incident_id=incident.incident_id, outcome=outcome, decided=decided)
+        )
+        if decided and not dry_run:
+            workspace.state.check_lease(lease)
+            data = cast("dict[str, Json]", asdict(outcome))
+            data |= {"incident": incident.incident_id, "why": outcome.reason}
+            workspace.decide("incident-decided", incident.incident_id, now=now, data=data)
+    return reports
+
+
+def _outcome(
+    workspace: Workspace, champion: ModelVersion, incident: Incident
+) -> ProbeOutcome | None:
+    """Judge an incident's probe labels against the champion's own audit; None: no baseline."""
+    baseline = _baseline(workspace, champion)
+    items = _probe_items(workspace, incident)
+    if baseline is None or not items:
+        return None
+    labels, predicted = zip(*items, strict=True)
+    right = score_labels(
+        labels, predicted, kind=workspace.labels.kind, tolerance=workspace.labels.tolerance
+    )
+    probe = workspace.config.drift.probe
+    return probe_outcome(
+        (right >= 1).astype(float)[: probe.max],
+        np.array([none_of_these(label) for label in labels], dtype=bool)[: probe.max],
+        baseline[0],
+        baseline[1],
+        margin=probe.margin,
+        maximum=probe.max,
+        block=probe.labels,
+    )
+
+
+def _probe_items(workspace: Workspace, incident: Incident) -> list[tuple[str, str]]:
+    """(label, prediction) of probed samples with a verdict, in draw order."""
+    verdicts = last_verdicts(workspace)
+    items: list[tuple[str, str]] = []
+    for probe in incident.probes:
+        tasks = {task.sample_id: task for task in workspace.records.tasks(probe)}
+        for sample in workspace.records.samples(probe):  # written in order of drawing
+            task: Task = tasks[sample.sample_id]
+            verdict = verdicts.get(sample.sample_id)
+            if verdict is not None and verdict.label is not None and task.predicted is not None:
+                items.append((verdict.label, task.predicted))
+    return items
+
+
+def _baseline(workspace: Workspace, champion: ModelVersion) -> tuple[int, int] | None:
+    """(right, items) of the champion on its own evaluation items, from its gate."""
+    gates = workspace.records.decisions("gate")
+    mine = [gate for gate in gates if gate.data["challenger"] == champion.version]
+    if not mine:
+        return None
+    accuracy = mine[-1].data["accuracy"]
+    if not isinstance(accuracy, dict):
+        return None
+    n = int(cast("int", accuracy["n"]))
+    return round(cast("float", accuracy["value"]) * n), n

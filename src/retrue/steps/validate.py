@@ -1,0 +1,285 @@
+"""validate: judge the answers, ask again where people disagree, close rounds that are done.
+
+All answers ever given tell how far each person can be trusted; only verdicts that changed are
+written, to the round that first asked, as a new file. Nothing is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from retrue.ballots import Asked, gather
+from retrue.core.judge import AnnotatorReport, Judgement, judge, rate_annotators
+from retrue.ports import Lease
+from retrue.records import Round, RoundPlan, Task, Verdict, short_hash
+from retrue.workspace import Workspace
+
+__all__ = ["RoundVerdicts", "ValidateReport", "judge_answers"]
+
+SETTLED = ("accepted", "unanswerable", "missing")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundVerdicts:
+    """Where one round stands after judging."""
+
+    round_id: str
+    kind: str
+    accepted: int
+    disputed: int
+    unanswerable: int  # with `missing`: no label will come
+    waiting: int  # samples still without the answers they want
+    closed: bool  # closed by this call
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidateReport:
+    """What one call did."""
+
+    rounds: tuple[RoundVerdicts, ...]  # those that were open
+    written: int  # verdicts that are new or changed
+    annotators: tuple[AnnotatorReport, ...]  # least trusted first
+    disputes: tuple[str, ...]  # child rounds opened
+
+
+def judge_answers(workspace: Workspace, *, now: datetime, dry_run: bool = False) -> ValidateReport:
+    """Judge all answers; write what changed, open disputes, close what is done.
+
+    Raises:
+        LeaseHeld: Another process is judging.
+    """
+    asked = gather(workspace, now=now)
+    judged = _judge(workspace, asked)
+    checks = workspace.config.validate_
+    annotators = rate_annotators(
+        [item.ballot for item in asked.values()],
+        workspace.labels.label_schema,
+        floor=checks.skill_floor,
+        fastest=checks.too_fast_seconds,
+    )
+    with workspace.lease("validate", now=now) as lease:
+        written = _write(workspace, asked, judged, now, None if dry_run else lease)
+        active = [r for r in workspace.records.rounds() if r.state in ("open", "collecting")]
+        disputes = [] if dry_run else _ask_again(workspace, active, asked, judged, now, lease)
+        rounds = [
+            _close(workspace, item, asked, judged, now, may_close=not dry_run) for item in active
+        ]
+        _free(workspace, asked, judged, lease)
+    return ValidateReport(
+        rounds=tuple(rounds),
+        written=written,
+        annotators=tuple(annotators),
+        disputes=tuple(disputes),
+    )
+
+
+def _judge(workspace: Workspace, asked: Mapping[str, Asked]) -> dict[str, Judgement]:
+    seed = int(short_hash(workspace.config.select.seed, "validate", digits=12), 16)
+    found = judge(
+        [item.ballot for item in asked.values()],
+        workspace.labels.label_schema,
+        min_confidence=workspace.config.validate_.min_confidence,
+        rng=np.random.default_rng(seed),
+    )
+    return {judgement.sample_id: judgement for judgement in found}
+
+
+def _write(
+    workspace: Workspace,
+    asked: Mapping[str, Asked],
+    judged: Mapping[str, Judgement],
+    now: datetime,
+    lease: Lease | None,
+) -> int:
+    """Append verdicts that differ from those on file, each to the round that first asked."""
+    changed: dict[str, list[Verdict]] = {}
+    for sample_id, judgement in judged.items():
+        home = asked[sample_id].rounds[0]
+        verdict = _verdict(judgement, workspace.labels.version, now)
+        if not _same(asked[sample_id].verdict, verdict):
+            changed.setdefault(home, []).append(verdict)
+    if lease is not None:
+        for round_id, verdicts in sorted(changed.items()):
+            workspace.state.check_lease(lease)
+            workspace.records.append_verdicts(round_id, verdicts)
+    return sum(len(verdicts) for verdicts in changed.values())
+
+
+def _verdict(judgement: Judgement, schema_version: int, now: datetime) -> Verdict:
+    return Verdict(
+        sample_id=judgement.sample_id,
+        label=judgement.label,
+        confidence=judgement.confidence,
+        n_answers=judgement.n_answers,
+        status=judgement.status,
+        method=judgement.method,
+        reason=judgement.reason,
+        schema_version=schema_version,
+        decided_at=now,
+    )
+
+
+def _same(old: Verdict | None, new: Verdict) -> bool:
+    """Whether a verdict says nothing new: confidence moves a little with every answer elsewhere."""
+    return (
+        old is not None
+        and (old.label, old.status, old.n_answers) == (new.label, new.status, new.n_answers)
+        and (old.schema_version == new.schema_version or old.label is None)
+    )
+
+
+# --- disputes --------------------------------------------------------------------------------
+
+
+def _ask_again(
+    workspace: Workspace,
+    active: Sequence[Round],
+    asked: Mapping[str, Asked],
+    judged: Mapping[str, Judgement],
+    now: datetime,
+    lease: Lease,
+) -> list[str]:
+    parents_in_dispute = {item.plan.parent for item in active}
+    opened: list[str] = []
+    for item in active:
+        parent = item.plan.round_id
+        mine = [one for one in asked.values() if one.rounds[0] == parent]
+        waiting = any(one.ballot.sample_id not in judged for one in mine)
+        if item.plan.kind == "dispute" or waiting or parent in parents_in_dispute:
+            continue
+        disputed = _to_dispute(workspace, item.plan, mine, judged)
+        if disputed:
+            workspace.state.check_lease(lease)
+            opened.append(_open_dispute(workspace, item.plan, disputed, judged, now))
+    return opened
+
+
+def _to_dispute(
+    workspace: Workspace,
+    plan: RoundPlan,
+    mine: Sequence[Asked],
+    judged: Mapping[str, Judgement],
+) -> list[Asked]:
+    """Disputed samples to ask once more: all audit ones, and the least sure of the others."""
+    again = [
+        one
+        for one in mine
+        if judged[one.ballot.sample_id].status == "disputed" and not one.disputed
+    ]
+    audit = [one for one in again if one.ballot.people_only]
+    others = sorted(
+        (one for one in again if not one.ballot.people_only),
+        key=lambda one: (judged[one.ballot.sample_id].confidence, one.ballot.sample_id),
+    )
+    spent = sum(one.disputed and not one.ballot.people_only for one in mine)
+    cap = int(workspace.config.validate_.dispute_max * sum(plan.arms.values())) - spent
+    return audit + others[: max(cap, 0)]
+
+
+def _open_dispute(
+    workspace: Workspace,
+    parent: RoundPlan,
+    disputed: Sequence[Asked],
+    judged: Mapping[str, Judgement],
+    now: datetime,
+) -> str:
+    checks = workspace.config.validate_
+    ids = sorted(one.ballot.sample_id for one in disputed)
+    cause = f"{parent.round_id}/{short_hash(*ids, digits=8)}"
+    round_id = f"dispute-{short_hash('dispute', cause, digits=8)}"
+    price, currency = workspace.config.select.caps.price
+    plan = RoundPlan(
+        round_id=round_id,
+        kind="dispute",
+        cause=cause,
+        why=f"people disagree about {len(ids)} samples of {parent.round_id}",
+        population=(),
+        frame_rows=0,
+        seed=parent.seed,
+        arms={"dispute": len(ids)},
+        schema_version=workspace.labels.version,
+        guideline_version=workspace.labels.guideline.version,
+        cost_per_label=price,
+        currency=currency,
+        parent=parent.round_id,
+        planned_at=now,
+    )
+    samples = {item.sample_id: item for item in workspace.records.samples(parent.round_id)}
+    tasks = [
+        Task(
+            task_key=short_hash(plan.seed, round_id, sample_id),
+            round_id=round_id,
+            sample_id=sample_id,
+            arm="dispute",
+            group=checks.dispute_group,
+            overlap=checks.dispute_answers,
+            score=judged[sample_id].confidence,
+            inclusion_probability=None,
+            trigger=judged[sample_id].reason,
+            schema_version=plan.schema_version,
+            guideline_version=plan.guideline_version,
+            predicted=None,
+            predicted_probability=None,
+            gold=None,
+        )
+        for sample_id in ids
+    ]
+    workspace.records.plan_round(plan, [samples[sample_id] for sample_id in ids], tasks)
+    workspace.decide("round-opened", round_id, now=now, data={"round": round_id, "why": plan.why})
+    return round_id
+
+
+# --- closing ---------------------------------------------------------------------------------
+
+
+def _close(
+    workspace: Workspace,
+    item: Round,
+    asked: Mapping[str, Asked],
+    judged: Mapping[str, Judgement],
+    now: datetime,
+    *,
+    may_close: bool,
+) -> RoundVerdicts:
+    round_id = item.plan.round_id
+    mine = [one for one in asked.values() if round_id in one.rounds]
+    status = [judged[i].status if (i := one.ballot.sample_id) in judged else "" for one in mine]
+    waiting = status.count("")
+    children = [
+        child
+        for child in workspace.records.rounds()
+        if child.plan.parent == round_id and child.state in ("open", "collecting")
+    ]
+    done = may_close and not waiting and not children
+    if done:
+        workspace.decide("round-closed", round_id, now=now, data={"round": round_id})
+    return RoundVerdicts(
+        round_id=round_id,
+        kind=item.plan.kind,
+        accepted=status.count("accepted"),
+        disputed=status.count("disputed"),
+        unanswerable=status.count("unanswerable") + status.count("missing"),
+        waiting=waiting,
+        closed=done,
+    )
+
+
+def _free(
+    workspace: Workspace,
+    asked: Mapping[str, Asked],
+    judged: Mapping[str, Judgement],
+    lease: Lease,
+) -> None:
+    """Tasks whose sample has a settled verdict are no longer in flight."""
+    keys = [
+        key
+        for sample_id, judgement in judged.items()
+        if judgement.status in SETTLED
+        for key in asked[sample_id].task_keys
+    ]
+    if keys:
+        workspace.state.finish_tasks(keys, lease)
