@@ -18,6 +18,7 @@ from retrue.cli.stage import migrate_under
 from retrue.dataset import open_dataset
 from retrue.dataset_export import export_dataset
 from retrue.errors import RecordError, RepoError
+from retrue.steps.push import push_tasks
 from retrue.steps.train import train_model
 from small_world import NOON, SmallWorld, fruit_labels
 
@@ -111,6 +112,25 @@ def test_lineage_names_rounds_people_and_money(world):
     assert share.cost == pytest.approx(share.answers * 0.10)
     with pytest.raises(RecordError, match="put to the gate: 1"):
         lineage(world.repo, world.records, "7")
+
+
+def test_lineage_counts_the_disputes_it_took(tmp_path):
+    world = SmallWorld(tmp_path)
+    world.bootstrap()
+    world.answer(lambda person, _: '"apple"' if person == "ann" else '"pear"')
+    world.come_home()
+    push_tasks(world.workspace(), now=world.sleep())
+    world.answer(people=["judy"])
+    world.come_home()
+    world.come_home()
+    world.publish()
+    train_model(world.workspace(), now=world.sleep())
+
+    found = lineage(world.repo, world.records, "1")
+
+    assert [share.kind for share in found.rounds] == ["bootstrap", "dispute"]
+    assert found.rounds[1].annotators == ("judy",)
+    assert found.rounds[1].cost > 0
 
 
 def test_versions_rebuild_to_their_digest(world):

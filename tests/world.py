@@ -1,17 +1,28 @@
-"""A whole workspace in memory: a small table, three people, a model that learns in no time."""
+"""A whole workspace in memory: a small table, three people, a model that learns in no time.
+
+A sample is a point (x, y) and its label the side x lies on. A shift moves the points and their
+border alike, so a model that learnt the old border is wrong until it sees new labels.
+"""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+import json
+import pickle
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
+from sklearn.linear_model import LogisticRegression
 
-from retrue.adapters.dataset_files import write_dataset
+from retrue.adapters.dataset_files import read_rows, write_dataset
+from retrue.adapters.model_files import ModelSpec, model_inputs, predict, save_estimator, write_spec
+from retrue.adapters.models_memory import MemoryModels
 from retrue.adapters.notify_webhook import Silent
 from retrue.adapters.queue_memory import MemoryQueue
 from retrue.adapters.queue_simulated import simulate_answers
@@ -19,11 +30,13 @@ from retrue.adapters.records_memory import MemoryRoundRecord
 from retrue.adapters.repo_memory import MemoryRepo
 from retrue.adapters.state_memory import MemoryWorkingState
 from retrue.adapters.store_memory import MemoryStore
+from retrue.cli.stage import migrate_under
 from retrue.config import Config, Labels
 from retrue.core.simulate import SimulatedAnnotator
-from retrue.records import QueueTask
+from retrue.ports import FitResult, Lease
 from retrue.workspace import Workspace
 
+PortT = TypeVar("PortT")
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 BUCKET = "memory://bucket"
 PEOPLE = (
@@ -31,6 +44,18 @@ PEOPLE = (
     SimulatedAnnotator(name="bob", accuracy=0.95, seconds=3.0),
     SimulatedAnnotator(name="cleo", accuracy=0.8, seconds=2.0),
     SimulatedAnnotator(name="ann", accuracy=1.0, seconds=4.0, group="adjudicator"),
+)
+
+
+SPEC = ModelSpec(
+    trainer="sklearn",
+    data_kind="table",
+    label_kind="choice",
+    classes=('"left"', '"right"'),
+    features={"x": "number", "y": "number"},
+    text=None,
+    side=None,
+    constant={},
 )
 
 
@@ -79,10 +104,12 @@ class World:
             records=self._record_names,
             build=self._build,
             fit=self._fit,
-            check=self.state.check_lease,
+            check=self._check,
         )
 
-    def workspace(self, wrap: Callable[[object], object] = lambda port: port) -> Workspace:
+    def workspace(
+        self, wrap: Callable[[PortT], PortT] = lambda port: port, *, holder: str = "test"
+    ) -> Workspace:
         """What a step takes; `wrap` may put something around every port."""
         return Workspace(
             root=self.folder,
@@ -95,45 +122,69 @@ class World:
             repo=wrap(self.repo),
             models=wrap(self.models),
             notify=Silent(),
-            holder="test",
+            holder=holder,
         )
+
+    def photograph(self) -> bytes:
+        """Everything as it is now; `develop` makes worlds of it that know nothing of each other."""
+        return pickle.dumps(self)
+
+    @staticmethod
+    def develop(picture: bytes, folder: Path) -> World:
+        """The world of a photograph, with a folder of its own."""
+        world: World = pickle.loads(picture)  # noqa: S301 - our own, made a moment ago
+        world.folder = folder
+        world.repo._place = folder / "versions"
+        return world
 
     def sleep(self, **time: float) -> datetime:
         """Let time pass."""
         self.now += timedelta(**time)
         return self.now
 
-    def arrive(self, name: str, rows: int, *, shift: float = 0.0, stream: str = "in") -> None:
-        """New rows in the bucket: x is noisy, its sign is the truth; `shift` moves x off."""
-        rng = np.random.default_rng(abs(hash_of(name)))
+    def arrive(self, name: str, rows: int, *, shift: float = 0.0, stream: str = "in") -> list[str]:
+        """New rows in the bucket, `shift` to the right of where they used to be; returns ids."""
+        rng = np.random.default_rng(zlib.crc32(name.encode()))
         x = rng.normal(size=rows)
-        y = rng.normal(size=rows)
         ids = [f"{name}-{i:04d}" for i in range(rows)]
         self.truths |= {i: "right" if v > 0 else "left" for i, v in zip(ids, x, strict=True)}
-        table = {"id": ids, "x": x + shift, "y": y}
+        table = {"id": ids, "x": x + shift, "y": rng.normal(size=rows)}
         if stream == "log":
             right = 1 / (1 + np.exp(-3 * (x + shift)))
             table |= {"p_left": 1 - right, "p_right": right}
         data = io.BytesIO()
         pd.DataFrame(table).to_parquet(data, index=False)
         self.store.put(f"{BUCKET}/{stream}/{name}.parquet", data.getvalue(), modified_at=self.now)
+        return ids
 
-    def people_answer(self, limit: int | None = None) -> int:
+    def people_answer(
+        self,
+        people: Sequence[SimulatedAnnotator] = PEOPLE,
+        *,
+        limit: int | None = None,
+    ) -> int:
         """Everybody answers what is open."""
-        homes = {
-            task.task_key: task.sample_id
-            for item in self.records.rounds()
-            for task in self.records.tasks(item.plan.round_id)
-        }
+        homes = self.homes()
         return simulate_answers(
             self.queue,
-            PEOPLE,
-            lambda task: self.truths[homes[task.task_key]],
+            people,
+            lambda task: json.dumps(self.truths[homes[task.task_key]]),
             lambda _: self.labels.label_schema,
             seed="people",
             now=self.now,
             limit=limit,
         )
+
+    def homes(self) -> dict[str, str]:
+        """Task key -> the sample it asks about."""
+        return {
+            task.task_key: task.sample_id
+            for item in self.records.rounds()
+            for task in self.records.tasks(item.plan.round_id)
+        }
+
+    def _check(self, lease: Lease) -> None:
+        self.state.check_lease(lease)
 
     def _record_names(self) -> list[str]:
         names = [f"decision/{made.kind}/{made.decision_id}" for made in self.records.decisions()]
@@ -149,5 +200,33 @@ class World:
             out,
             version=None,
             project=self.config.project,
-            migrate=self.labels.migrate,
+            migrate=migrate_under(self.labels),
         )
+
+    def _fit(self, dataset: Path) -> FitResult:
+        rows = read_rows(dataset)
+        known = {
+            sample.sample_id: sample
+            for item in self.records.rounds()
+            for sample in self.records.samples(item.plan.round_id)
+        }
+        inputs = model_inputs(SPEC, [known[row.sample_id] for row in rows], None)
+        train = np.array([row.split == "train" for row in rows])
+        said = np.array([json.loads(row.label) for row in rows])
+        model = LogisticRegression().fit(inputs[train], said[train])
+        folder = self.folder / f"model-{len(rows)}-{zlib.crc32(repr(rows).encode())}"
+        save_estimator(folder, model)
+        write_spec(folder, SPEC)
+        found = predict(model, SPEC, inputs).predicted
+        return fitted(folder, {row.sample_id: p for row, p in zip(rows, found, strict=True)})
+
+
+def fitted(folder: Path, predicted: Mapping[str, str]) -> FitResult:
+    """What a fit returns that wrote a model into a folder."""
+    return FitResult(
+        model_dir=folder,
+        metrics={"accuracy": 1.0},
+        plots=(),
+        predictions=folder / "predictions.parquet",
+        predicted=predicted,
+    )

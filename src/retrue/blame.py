@@ -89,7 +89,7 @@ class Lineage:
     outcome: str  # of its gate
     why: str
     promoted_at: datetime | None  # None: never
-    rounds: tuple[RoundShare, ...]  # in order of planning
+    rounds: tuple[RoundShare, ...]  # disputes about them too, in order of planning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,14 +175,16 @@ def lineage(repo: DatasetRepo, records: RoundRecord, model: str) -> Lineage:
         )
     moves = [m for m in records.decisions("promotion") if m.data["version"] == version]
     rows = repo.rows(manifest.version)
-    shares = [_share(records, item, rows) for item in records.rounds()]
+    asked = {row.round_id for row in rows}
+    # A dispute gave no sample of its own, but answers and their cost.
+    behind = [i for i in records.rounds() if {i.plan.round_id, i.plan.parent} & asked]
     return Lineage(
         model=version,
         manifest=manifest,
         outcome=str(gate.data["outcome"]),
         why=str(gate.data["why"]),
         promoted_at=moves[0].at if moves else None,
-        rounds=tuple(one for one in shares if one.trained_on + one.tested_on),
+        rounds=tuple(_share(records, item, rows) for item in behind),
     )
 
 

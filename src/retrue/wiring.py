@@ -10,7 +10,9 @@ import secrets
 import socket
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
+from typing import cast
 
 from retrue.config import PROJECT_FILE, Config, Labels, load_config, load_labels
 from retrue.errors import ConfigError, LeaseLost, WorkspaceError
@@ -145,6 +147,10 @@ def _state(root: Path, config: Config) -> WorkingState:
 
 
 def _store(root: Path, config: Config) -> SampleStore:
+    return cast("SampleStore", _Later(lambda: _connect_store(root, config)))
+
+
+def _connect_store(root: Path, config: Config) -> SampleStore:
     from retrue.adapters.store_any import AnyStore
     from retrue.adapters.store_local import LocalStore
 
@@ -172,9 +178,23 @@ def _queue(root: Path, config: Config) -> AnnotationQueue:
 
 
 def _models(root: Path, config: Config, labels: Labels) -> ModelRegistry:
+    return cast("ModelRegistry", _Later(lambda: _connect_models(root, config, labels)))
+
+
+def _connect_models(root: Path, config: Config, labels: Labels) -> ModelRegistry:
     from retrue.adapters.models_mlflow import MlflowModels
 
     return MlflowModels(config.model.tracking_uri, None, root=root, config=config, labels=labels)
+
+
+class _Later:
+    """A port that is connected when it is first asked: pandas and MLflow take seconds to load."""
+
+    def __init__(self, connect: Callable[[], object]) -> None:
+        self._connect = cache(connect)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._connect(), name)
 
 
 def _notifier(config: Config) -> Notifier:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy.special import betaincinv, ndtri, stdtrit  # scipy.stats takes a second to load
 
 __all__ = [
     "Estimate",
@@ -288,7 +288,7 @@ def label_noise(answers: Sequence[Sequence[str]], *, level: float = 0.95) -> Est
     if not pairs:
         raise ValueError("answers: no item has two answers")
     share = sum(first != second for first, second in pairs) / len(pairs)
-    quantile = float(stats.norm.ppf(0.5 + level / 2))
+    quantile = float(ndtri(0.5 + level / 2))
     low, high = _wilson(share, len(pairs), quantile)
     return Estimate(
         value=share,
@@ -449,7 +449,7 @@ def _interval(pair: _Pair, design: _Design, level: float) -> tuple[float, float,
 def _quantile(design: _Design, level: float) -> float:
     """Student's, because the variance is estimated from as many terms as there are groups."""
     degrees = max(int(design.group.max()), 1)
-    return float(stats.t.ppf(0.5 + level / 2, degrees))
+    return float(stdtrit(degrees, 0.5 + level / 2))
 
 
 def _wilson(value: float, n: float, quantile: float) -> tuple[float, float]:
@@ -464,6 +464,6 @@ def _clopper_pearson(value: float, n: float, level: float) -> tuple[float, float
     """Exact interval at a possibly fractional n (Korn & Graubard 1998)."""
     tail = (1 - level) / 2
     right, wrong = value * n, (1 - value) * n
-    low = float(stats.beta.ppf(tail, right, wrong + 1)) if right > 0 else 0.0
-    high = float(stats.beta.ppf(1 - tail, right + 1, wrong)) if wrong > 0 else 1.0
+    low = float(betaincinv(right, wrong + 1, tail)) if right > 0 else 0.0
+    high = float(betaincinv(right + 1, wrong, 1 - tail)) if wrong > 0 else 1.0
     return low, high

@@ -1,0 +1,1 @@
+"""The loop on a schedule: the only place that knows Prefect, and thin."""

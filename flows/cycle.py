@@ -1,0 +1,37 @@
+"""cycle: everything that can be done now, in one line. A second run finds nothing and says so."""
+
+from __future__ import annotations
+
+from prefect import flow, get_run_logger
+
+from flows.close_round import close_round
+from flows.monitor import monitor
+from flows.open_round import open_round
+from flows.retrain import retrain
+from flows.steps import Report
+
+__all__ = ["cycle"]
+
+
+@flow(name="retrue-cycle")
+def cycle(root: str) -> Report:
+    """Monitor -> open_round -> close_round -> retrain, as one flow run."""
+    done = monitor.fn(root) | open_round.fn(root) | close_round.fn(root) | retrain.fn(root)
+    if _idle(done):
+        get_run_logger().info("nothing to do: no new data, no new answers, no new version")
+    return done | {"idle": _idle(done)}
+
+
+def _idle(done: Report) -> bool:
+    busy = (
+        any(stream["window"] for stream in done["ingest"]["streams"])
+        or done["drift"]["checks"]
+        or done["drift"]["probes"]
+        or done["select"]["planned"]
+        or any(item["added"] for item in done["push"]["rounds"])
+        or any(done["collect"][name] for name in ("new", "changed", "deleted"))
+        or done["validate"]["written"]
+        or done["version"]["manifest"]
+        or done["train"]["outcome"] != "nothing"
+    )
+    return not busy

@@ -1,0 +1,53 @@
+"""`retrue check` (offline) and `retrue doctor` (services too)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from retrue.cli.call import AsJson, Call, call_of, examples
+
+if TYPE_CHECKING:
+    from retrue.cli.checks import Check
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+
+@app.command(epilog=examples("retrue check", "retrue -C loops/defects check --json"))
+def check(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """Is everything in place? Looks offline; exit code 1 if anything is wrong."""
+    from retrue.cli.checks import check_workspace
+    from retrue.wiring import find_root
+
+    call = call_of(ctx, as_json=as_json)
+    _tell(call, check_workspace(find_root(call.folder)))
+
+
+@app.command(epilog=examples("retrue doctor"))
+def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """As `check`, and do the services answer?"""
+    from retrue.cli.checks import check_workspace
+    from retrue.cli.services import check_services
+    from retrue.wiring import find_root
+
+    call = call_of(ctx, as_json=as_json)
+    root = find_root(call.folder)
+    checks = check_workspace(root)
+    if all(one.ok for one in checks):
+        with call.waiting("asking the services"):
+            checks += check_services(root)
+    _tell(call, checks)
+
+
+def _tell(call: Call, checks: Sequence[Check]) -> None:
+    wide = max(len(one.name) for one in checks)
+    lines = [f"{'ok   ' if one.ok else 'WRONG'}  {one.name:{wide}}  {one.detail}" for one in checks]
+    wrong = sum(not one.ok for one in checks)
+    call.show(checks, [*lines, "" if wrong else "Everything is in place."])
+    if wrong:
+        typer.echo(f"{wrong} of {len(checks)} checks failed.", err=True)
+        raise typer.Exit(1)
