@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -39,6 +39,7 @@ class _Growing:
     """What is being gathered about one sample."""
 
     tasks: list[Task] = field(default_factory=list[Task])
+    asked: list[Task] = field(default_factory=list[Task])  # of these, in rounds that were opened
     said: dict[str, tuple[Answer, Task]] = field(default_factory=dict[str, tuple[Answer, Task]])
     overdue: bool = False
 
@@ -47,7 +48,7 @@ def gather(workspace: Workspace, *, now: datetime) -> dict[str, Asked]:
     """All samples of all rounds that were not cancelled, by sample id."""
     patience = timedelta(days=workspace.config.round.timeout_days)
     growing: dict[str, _Growing] = {}
-    answers_in: Counter[str] = Counter()
+    people_in: defaultdict[str, set[str]] = defaultdict(set)
     voids = read_voids(workspace.records)
     rounds = [item for item in workspace.records.rounds() if item.state != "cancelled"]
     for item in rounds:
@@ -57,12 +58,14 @@ def gather(workspace: Workspace, *, now: datetime) -> dict[str, Asked]:
         for task in by_key.values():
             sample = growing.setdefault(task.sample_id, _Growing())
             sample.tasks.append(task)
+            if item.state != "planned":  # nobody is asked before it is opened
+                sample.asked.append(task)
             sample.overdue = late and task.arm not in PEOPLE_ONLY
         for answer in live_answers(workspace.records.answers(item.plan.round_id)):
             task = by_key.get(answer.task_key)
             if task is not None:
                 # A voided answer was given all the same: its question is not asked there again.
-                answers_in[task.task_key] += 1
+                people_in[task.task_key].add(answer.annotator)
             if task is not None and counts(answer, voids):
                 # The same person's later word on a sample supersedes the earlier one.
                 said = growing[task.sample_id].said
@@ -70,7 +73,7 @@ def gather(workspace: Workspace, *, now: datetime) -> dict[str, Asked]:
                 said[answer.annotator] = (answer, task)
     verdicts = last_verdicts(workspace)
     return {
-        sample_id: _asked(workspace, sample_id, sample, answers_in, verdicts.get(sample_id))
+        sample_id: _asked(workspace, sample_id, sample, people_in, verdicts.get(sample_id))
         for sample_id, sample in growing.items()
     }
 
@@ -91,7 +94,7 @@ def _asked(
     workspace: Workspace,
     sample_id: str,
     sample: _Growing,
-    answers_in: Counter[str],
+    people_in: defaultdict[str, set[str]],
     verdict: Verdict | None,
 ) -> Asked:
     first = sample.tasks[0]
@@ -99,7 +102,10 @@ def _asked(
     ballot = Ballot(
         sample_id=sample_id,
         votes=votes,
-        complete=all(answers_in[task.task_key] >= task.overlap for task in sample.tasks),
+        # People, not answers: one person may have answered two copies of a task.
+        complete=all(
+            len(people_in[task.task_key]) >= task.overlap for task in sample.asked or sample.tasks
+        ),
         people_only=any(task.arm in PEOPLE_ONLY for task in sample.tasks),
         predicted=first.predicted,
         predicted_probability=first.predicted_probability,

@@ -65,19 +65,22 @@ def open_rounds(workspace: Workspace, *, now: datetime) -> Opening:
     drift = check_windows(workspace, now=now)
     select = select_samples(workspace, now=now)
     push = push_tasks(workspace, now=now)
-    if drift.checks or drift.probes or select.planned:
-        record_progress(workspace, "Windows checked, rounds opened", now=now)
+    record_progress(workspace, "Windows checked, rounds opened", now=now)
     return Opening(ingest=ingest, drift=drift, select=select, push=push)
 
 
 def close_rounds(workspace: Workspace, *, now: datetime) -> Closing:
-    """Collect, judge, publish, train; disputes opened on the way are pushed at once."""
+    """Collect, judge, publish, train; disputes opened on the way are pushed at once.
+
+    Nothing here asks whether there is something to push or to record: a run that was cut off may
+    have left it, and each step finds that out by itself.
+    """
     collect = collect_answers(workspace, now=now)
     validate = judge_answers(workspace, now=now)
-    if validate.disputes:
-        push_tasks(workspace, now=now)
+    push_tasks(workspace, now=now)
     version = build_version(workspace, now=now)
-    if version.manifest is None and (validate.written or validate.disputes):
-        record_progress(workspace, "Answers judged", now=now)
+    # Before the training, which may take long; after it for what a cut left behind.
+    record_progress(workspace, "Answers judged", now=now)
     train = train_model(workspace, now=now)
+    record_progress(workspace, "Models judged", now=now)
     return Closing(collect=collect, validate=validate, version=version, train=train)

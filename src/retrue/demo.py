@@ -147,6 +147,8 @@ class _Story:
             answers = self._people_answer(workspace)
             closing = close_rounds(workspace, now=self._now)
             self._closings.append(closing)
+            for line in _told(opening, answers, closing):
+                self._say(f"  {line}")
             self._sleep(hours=6)
             if opening.idle and closing.idle and not answers:
                 break
@@ -200,6 +202,29 @@ class _Story:
             "migrations": [{"to": 2, "op": "add", "target": [NEW_CLASS]}],
         }
         _write_yaml(self._root / "configs" / "labels.yaml", labels)
+
+
+def _told(opening: Opening, answers: int, closing: Closing) -> list[str]:
+    """One tick in a few words."""
+    lines = [
+        f"{check.rows} rows checked: {'ALARM, ' + check.reasons[0] if check.alarm else 'quiet'}"
+        for check in opening.drift.checks
+    ]
+    lines += [f"the probe is in: {probe.outcome.reason}" for probe in opening.drift.probes]
+    lines += [
+        f"{made.plan.kind} round: {sum(made.plan.arms.values())} samples, {made.answers} answers "
+        f"asked, {made.cost:.2f} {made.plan.currency}"
+        for made in opening.select.planned
+    ]
+    if answers:
+        lines.append(f"people gave {answers} answers")
+    if closing.validate.disputes:
+        lines.append("people disagree about some: those are asked again")
+    if closing.version.manifest is not None:
+        lines.append(f"dataset {closing.version.why}: {closing.version.manifest.rows:,} labels")
+    if closing.train.outcome != "nothing":
+        lines.append(f"a model is trained: {closing.train.why}")
+    return lines
 
 
 def _request(digit: Digit, folder: Path, now: datetime) -> Sample:

@@ -14,7 +14,7 @@ from retrue.steps.drift import ProbeReport, WindowCheck
 from retrue.steps.train import TrainReport
 from retrue.workspace import Workspace
 
-__all__ = ["DemoRun", "Line", "last_screen"]
+__all__ = ["DemoRun", "Line", "a_sample_to_blame", "last_screen"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,12 @@ def last_screen(run: DemoRun) -> list[Line]:
     lines += [_aimed(run, rounds)]
     lines += [_gate(report) for report in trained if report.result is not None]
     return [*lines, _labels(run, rounds)]
+
+
+def a_sample_to_blame(run: DemoRun) -> str:
+    """A sample with a story: people disagreed about it, and somebody decided."""
+    disputes = [r for r in run.workspace.records.rounds() if r.plan.kind == "dispute"]
+    return run.workspace.records.tasks(disputes[-1].plan.round_id)[0].sample_id
 
 
 def _first(run: DemoRun, rounds: Sequence[Round], report: TrainReport) -> Line:
@@ -113,15 +119,20 @@ def _gate(report: TrainReport) -> Line:
 
 
 def _labels(run: DemoRun, rounds: Sequence[Round]) -> Line:
-    manifests = run.workspace.repo.versions()
-    last = manifests[-1]
-    new = sorted(set(last.classes) - set(manifests[0].classes))
+    repo = run.workspace.repo
+    manifests = repo.versions()
+    first, last = manifests[0], manifests[-1]
+    before = {row.sample_id: row.label for row in repo.rows(first.version)}
+    after = {row.sample_id: row.label for row in repo.rows(last.version)}
+    added = sum(name not in before for name in after)
+    corrected = sum(after.get(name, label) != label for name, label in before.items())
+    new = sorted(label.strip('"') for label in set(last.classes) - set(first.classes))
     price, currency = price_of(run.workspace.config)
     cost = price * sum(answers_asked(run.workspace, item) for item in rounds)
     classes = f", {len(new)} class added ({', '.join(new)})" if new else ""
     return Line(
-        f"Labels v{manifests[0].version} -> v{last.version}",
-        f"+{last.added} added, {last.changed} corrected{classes}   cost {cost:.2f} {currency}",
+        f"Labels v{first.version} -> v{last.version}",
+        f"+{added} added, {corrected} corrected{classes}   cost {cost:.2f} {currency}",
     )
 
 

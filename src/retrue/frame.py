@@ -1,27 +1,30 @@
 """Drawing from a frame: one pass over windows for chance and shortlists, a second for the rows.
 
 The audit comes first and from every eligible row; exclusions (labelled, in flight) apply to the
-other arms only. Both passes are streams: memory grows with the budget, not with the traffic.
+other arms only. Both passes are streams: memory grows with the budget, and by 8 bytes for each
+distinct id where several windows have to be told apart.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from retrue.core.arrow import text_list
+from retrue.core.arrow import take_values, text_list
 from retrue.core.clean import CleanBatch
 from retrue.core.draw import BottomK
 from retrue.core.pick import Shortlist, margins
-from retrue.records import Sample, Window, canonical_json
-from retrue.windows import pin_media, read_window, samples_of
+from retrue.core.seen import SeenIds
+from retrue.records import ModelVersion, Sample, Window, canonical_json
+from retrue.scoring import in_names_of, is_logged_by, score_samples
+from retrue.windows import media_reader, pin_media, read_window, samples_of
 from retrue.workspace import Workspace
 
-__all__ = ["Candidate", "Drawn", "Frame", "Wanted", "draw_frame", "fetch"]
+__all__ = ["Candidate", "Drawn", "Frame", "Wanted", "draw_frame", "fetch", "with_outputs"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +34,8 @@ class Wanted:
     audit: int
     audit_key: str  # names the draw: blocks of one probe share it
     random: int  # training arm by chance
-    pool: int  # further rows by chance, to look for novelty in
-    shortlist: int  # rows the model is least sure about
+    pool: int  # further rows by chance: looked at for novelty, scored where no log tells
+    shortlist: int  # rows the model is least sure about, by the log
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +51,11 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A fetched row with what the logged model said of it."""
+    """A fetched row with what a model said of it."""
 
     sample: Sample
-    predicted: str | None  # canonical JSON; None: the window has no outputs
-    probabilities: np.ndarray | None  # (n_classes,) in the window's class order
+    predicted: str | None  # canonical JSON; None: nobody has said
+    probabilities: np.ndarray | None  # (n_classes,) in that model's own order of classes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +73,7 @@ def draw_frame(
     *,
     round_id: str,
     excluded: AbstractSet[str],
+    model: ModelVersion | None = None,
 ) -> Frame:
     """Stream the windows once: audit and random draws, a pool, and the least sure rows.
 
@@ -79,47 +83,69 @@ def draw_frame(
         wanted: How many of each.
         round_id: Names the random draws of this round.
         excluded: Samples the arms other than audit must leave out.
+        model: Only what this model logged makes a row unsure; None: any log does.
     """
     seed = workspace.config.select.seed
     audit = BottomK(wanted.audit, seed=seed, round_id=wanted.audit_key)
     # One draw for both: the first are the arm, the rest the pool.
     chance = BottomK(wanted.random + wanted.pool + wanted.audit, seed=seed, round_id=round_id)
-    unsure = Shortlist(wanted.shortlist + wanted.audit, seed=seed, round_id=round_id)
-    seen: set[str] = set()
-    for batch in _batches(workspace, windows):
+    spare = wanted.audit if wanted.shortlist else 0  # the audit may take any of them
+    unsure = Shortlist(wanted.shortlist + spare, seed=seed, round_id=round_id)
+    seen = SeenIds() if len(windows) > 1 else None  # within one window `first` already tells
+    for window, batch in _batches(workspace, windows):
+        ok = _in_frame(batch, seen)
         ids = np.array(text_list(batch.sample_id), dtype=object)
-        ok = batch.eligible & batch.first & _new(ids, seen, several=len(windows) > 1)
         audit.add(ids[ok].tolist())
         free = ok & np.array([name not in excluded for name in ids], dtype=bool)
         chance.add(ids[free].tolist())
-        if batch.probabilities is not None and batch.probabilities.shape[1] > 1:
-            sure = np.round(margins(batch.probabilities[free]), 9)
-            unsure.add(ids[free].tolist(), sure)
+        told = _outputs(batch, window, workspace, model)
+        if told is not None and told.shape[1] > 1:
+            unsure.add(ids[free].tolist(), np.round(margins(told[free]), 9))
     drawn = audit.drawn()
-    others = [name for name in chance.drawn() if name not in set(drawn)]
+    taken = set(drawn)
+    others = [name for name in chance.drawn() if name not in taken]
     return Frame(
         rows=audit.seen,
         audit=tuple(drawn),
         random=tuple(others[: wanted.random]),
         pool=tuple(others[wanted.random : wanted.random + wanted.pool]),
-        unsure=tuple(name for name in unsure.ids() if name not in set(drawn)),
+        unsure=tuple(name for name in unsure.ids() if name not in taken)[: wanted.shortlist],
     )
 
 
-def fetch(workspace: Workspace, windows: Sequence[Window], ids: Iterable[str]) -> Drawn:
-    """Stream the windows again and bring the rows of some samples, with their multiplicity."""
+def fetch(
+    workspace: Workspace,
+    windows: Sequence[Window],
+    ids: Iterable[str],
+    *,
+    model: ModelVersion | None = None,
+) -> Drawn:
+    """Stream the windows again and bring the rows of some samples, with their multiplicity.
+
+    Args:
+        workspace: Where the windows are.
+        windows: The population.
+        ids: Samples; rows without consent are passed over, and do not count as copies.
+        model: Only what this model logged is a candidate's output; None: any log is.
+    """
     wanted = set(ids)
     found: dict[str, Candidate] = {}
     times: Counter[str] = Counter()
-    for window, batch in _labelled_batches(workspace, windows):
+    for window, batch in _batches(workspace, windows):
         names = text_list(batch.sample_id)
-        rows = np.array([i for i, name in enumerate(names) if name in wanted], dtype=np.int64)
+        rows = np.array(
+            [i for i, name in enumerate(names) if name in wanted and batch.eligible[i]],
+            dtype=np.int64,
+        )
         if not len(rows):
             continue
+        told = _outputs(batch, window, workspace, model)
         samples = samples_of(batch, rows, window.window_id, multiplicity=[1] * len(rows))
         for row, sample in zip(rows.tolist(), samples, strict=True):
             times[sample.sample_id] += 1
-            found.setdefault(sample.sample_id, _candidate(batch, row, sample))
+            if sample.sample_id not in found:
+                chances = None if told is None else np.asarray(told[row], dtype=float)
+                found[sample.sample_id] = _candidate(sample, chances, batch.classes)
     counted = [replace(one.sample, multiplicity=times[name]) for name, one in found.items()]
     pinned, media = pin_media(counted, workspace.store)
     return Drawn(
@@ -128,30 +154,56 @@ def fetch(workspace: Workspace, windows: Sequence[Window], ids: Iterable[str]) -
     )
 
 
-def _batches(workspace: Workspace, windows: Sequence[Window]) -> Iterable[CleanBatch]:
-    return (batch for _, batch in _labelled_batches(workspace, windows))
+def with_outputs(workspace: Workspace, drawn: Drawn, model: ModelVersion | None) -> Drawn:
+    """Every candidate with the model's outputs, in today's names: as it logged them, else asked."""
+    if model is None:
+        return drawn
+    told = [one for one in drawn.candidates.values() if one.predicted is not None]
+    names = in_names_of(workspace, model, [str(one.predicted) for one in told])
+    known = {
+        one.sample.sample_id: replace(one, predicted=name)
+        for one, name in zip(told, names, strict=True)
+    }
+    silent = [one for name, one in drawn.candidates.items() if name not in known]
+    if silent:
+        samples = [one.sample for one in silent]
+        read = media_reader(workspace.store, drawn.media)
+        scores, predicted = score_samples(workspace, model, samples, read)
+        for i, (one, label) in enumerate(zip(silent, predicted, strict=True)):
+            chances = scores.probabilities[i] if scores.probabilities.shape[1] else None
+            known[one.sample.sample_id] = replace(one, predicted=label, probabilities=chances)
+    return replace(drawn, candidates={name: known[name] for name in drawn.candidates})
 
 
-def _labelled_batches(
+def _batches(
     workspace: Workspace, windows: Sequence[Window]
-) -> Iterable[tuple[Window, CleanBatch]]:
+) -> Iterator[tuple[Window, CleanBatch]]:
     for window in windows:
         for batch in read_window(window, workspace.config, workspace.store):
             yield window, batch
 
 
-def _new(ids: np.ndarray, seen: set[str], *, several: bool) -> np.ndarray:
-    """Not seen in an earlier window; within one window `first` already tells."""
-    if not several:
-        return np.ones(len(ids), dtype=bool)
-    new = np.array([name not in seen for name in ids], dtype=bool)
-    seen.update(ids.tolist())
-    return new
+def _in_frame(batch: CleanBatch, seen: SeenIds | None) -> np.ndarray:
+    """Eligible rows whose id was not met before, shape (n,)."""
+    own = batch.eligible & batch.first
+    if seen is not None:
+        rows = np.flatnonzero(own)
+        own[rows] = seen.add(take_values(batch.sample_id, rows))
+    return own
 
 
-def _candidate(batch: CleanBatch, row: int, sample: Sample) -> Candidate:
+def _outputs(
+    batch: CleanBatch, window: Window, workspace: Workspace, model: ModelVersion | None
+) -> np.ndarray | None:
+    """The probabilities logged with a batch; None: there are none, or they are another model's."""
     if batch.probabilities is None or not batch.classes:
+        return None
+    ours = model is None or is_logged_by(window, model, workspace.config)
+    return batch.probabilities if ours else None
+
+
+def _candidate(sample: Sample, chances: np.ndarray | None, classes: Sequence[str]) -> Candidate:
+    if chances is None:
         return Candidate(sample=sample, predicted=None, probabilities=None)
-    probabilities = np.asarray(batch.probabilities[row], dtype=float)
-    best = batch.classes[int(probabilities.argmax())]
-    return Candidate(sample=sample, predicted=canonical_json(best), probabilities=probabilities)
+    best = canonical_json(classes[int(chances.argmax())])
+    return Candidate(sample=sample, predicted=best, probabilities=chances)

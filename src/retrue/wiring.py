@@ -92,7 +92,6 @@ def open_workspace(start: Path, *, person: str | None = None) -> Workspace:
     config = load_config(root)
     labels = load_labels(root, config)
     state = _state(root, config)
-    check: Callable[[Lease], None] = state.check_lease
     return Workspace(
         root=root,
         config=config,
@@ -101,7 +100,7 @@ def open_workspace(start: Path, *, person: str | None = None) -> Workspace:
         queue=_queue(root, config),
         records=FileRoundRecord(root / "data"),
         state=state,
-        repo=GitDvcRepo(root, config, check=check),
+        repo=GitDvcRepo(root, config, check=lambda lease: state.check_lease(lease)),
         models=_models(root, config, labels),
         notify=_notifier(config),
         # Names this run and no other: the same holder would take its own lease over.
@@ -140,6 +139,10 @@ def ledger_url(root: Path, config: Config) -> str:
 
 
 def _state(root: Path, config: Config) -> WorkingState:
+    return cast("WorkingState", _Later(lambda: _connect_state(root, config)))
+
+
+def _connect_state(root: Path, config: Config) -> WorkingState:
     from retrue.adapters.state_sql import open_ledger
 
     (root / STATE_DIR).mkdir(exist_ok=True)

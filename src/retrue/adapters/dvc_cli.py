@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import io
+import json
 import os
 import sys
 import tempfile
@@ -103,6 +104,13 @@ class Dvc:
         """Track folders as they are."""
         self._must(["add", *paths], self._transfer)
 
+    def add_and_push(self, paths: Sequence[str], targets: Sequence[str]) -> None:
+        """Track folders and upload what the remote lacks, in one process."""
+        calls = [["add", *paths], ["push", "-r", REMOTE, *targets]]
+        program = ["-m", "retrue.adapters.dvc_together", "push"]
+        said = json.dumps([["--wait-for-lock", *call] for call in calls])
+        self._finish([*program, said], "push", self._transfer)
+
     def push(self, targets: Sequence[str]) -> None:
         """Upload what the remote lacks."""
         self._must(["push", "-r", REMOTE, *targets], self._transfer)
@@ -142,25 +150,28 @@ class Dvc:
             yield scratch
 
     def _must(self, args: Sequence[str], timeout: float) -> None:
+        self._finish(["-m", "dvc", "--wait-for-lock", *args], args[0], timeout)
+
+    def _finish(self, program: Sequence[str], command: str, timeout: float) -> None:
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         finished = self._run(
-            [sys.executable, "-m", "dvc", "--wait-for-lock", *args],
+            [sys.executable, *program],
             cwd=self.folder,
             # Stages call `retrue`, which is installed beside this Python.
             env={"DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", "PATH": path},
             timeout=timeout,
         )
         if finished.code != 0:
-            raise _refusal(args, finished)
+            raise _refusal(program, command, finished)
 
 
-def _refusal(args: Sequence[str], finished: Finished) -> Exception:
+def _refusal(program: Sequence[str], command: str, finished: Finished) -> Exception:
     words = last_words(finished, lines=25)
-    said = f"dvc {' '.join(args)}: exit {finished.code}: {words}"
+    said = f"python {' '.join(program)}: exit {finished.code}: {words}"
     lowered = words.lower()
     if any(sign in lowered for sign in _LOCKED):
         return TransientError(f"{said}\nAnother DVC process works here; wait and run it again.")
     # What a stage says about its own connections is the stage's affair.
-    if args[0] in {"push", "pull"} and any(sign in lowered for sign in _UNREACHABLE):
+    if command in {"push", "pull"} and any(sign in lowered for sign in _UNREACHABLE):
         return ServiceUnavailable(f"{said}\nCheck the DVC remote, then run the step again.")
     return RepoError(said)

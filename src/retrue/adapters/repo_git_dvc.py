@@ -74,8 +74,7 @@ class GitDvcRepo:
         with self._tree.alone():
             base, dvc = self._prepare()
             if self._list_records(base, dvc):
-                dvc.add(_FOLDERS)
-                dvc.push(_POINTERS)
+                dvc.add_and_push(_FOLDERS, _POINTERS)
             return self._publish(message, base, lease)
 
     def restore(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import (
     Connection,
@@ -23,7 +24,7 @@ from sqlalchemy import (
     select,
     table,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
@@ -42,6 +43,9 @@ from retrue.errors import (
     TerminalError,
     WorkspaceError,
 )
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
 
 __all__ = [
     "check_schema",
@@ -158,9 +162,11 @@ def truncate_log(engine: Engine) -> None:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def insert(connection: Connection, into: Table) -> sqlite.Insert | postgresql.Insert:
+def insert(connection: Connection, into: Table) -> sqlite.Insert | PostgresInsert:
     """An INSERT that knows ON CONFLICT, which is the same in both databases."""
     if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql  # a tenth of a second that SQLite need not pay
+
         return postgresql.insert(into)
     return sqlite.insert(into)
 

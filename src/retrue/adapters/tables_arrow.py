@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from types import UnionType
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, Union, cast, get_args, get_origin
@@ -17,6 +17,8 @@ from typing import get_type_hints as type_hints
 import pyarrow as pa
 
 __all__ = ["Record", "from_table", "schema_of", "to_table"]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Record(Protocol):
@@ -119,10 +121,19 @@ def _shown(schema: pa.Schema) -> str:
 
 
 def _values(column: _Column, table: pa.Table) -> list[object]:
-    values = cast("list[object]", table.column(column.name).to_pylist())
+    stored = table.column(column.name)
+    if pa.types.is_timestamp(stored.type):
+        # Arrow's own conversion loads pandas first, which alone takes longer than `status` may.
+        ticks = stored.cast(pa.int64()).to_pylist()
+        values: list[object] = [_time(tick) for tick in ticks]
+    else:
+        values = cast("list[object]", stored.to_pylist())
     _check(column, values)
-    # Arrow's own UTC class is equal to Python's, but prints and pickles otherwise.
-    return [value.replace(tzinfo=UTC) if isinstance(value, datetime) else value for value in values]
+    return values
+
+
+def _time(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else EPOCH + timedelta(microseconds=microseconds)
 
 
 def _check(column: _Column, values: Iterable[object]) -> None:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy.special import betaincinv, ndtri, stdtrit  # scipy.stats takes a second to load
 
 __all__ = [
     "Estimate",
@@ -287,6 +286,8 @@ def label_noise(answers: Sequence[Sequence[str]], *, level: float = 0.95) -> Est
     pairs = [given[:2] for given in answers if len(given) > 1]
     if not pairs:
         raise ValueError("answers: no item has two answers")
+    from scipy.special import ndtri
+
     share = sum(first != second for first, second in pairs) / len(pairs)
     quantile = float(ndtri(0.5 + level / 2))
     low, high = _wilson(share, len(pairs), quantile)
@@ -448,6 +449,8 @@ def _interval(pair: _Pair, design: _Design, level: float) -> tuple[float, float,
 
 def _quantile(design: _Design, level: float) -> float:
     """Student's, because the variance is estimated from as many terms as there are groups."""
+    from scipy.special import stdtrit  # here, because `status` asks for no interval
+
     degrees = max(int(design.group.max()), 1)
     return float(stdtrit(degrees, 0.5 + level / 2))
 
@@ -462,6 +465,8 @@ def _wilson(value: float, n: float, quantile: float) -> tuple[float, float]:
 
 def _clopper_pearson(value: float, n: float, level: float) -> tuple[float, float]:
     """Exact interval at a possibly fractional n (Korn & Graubard 1998)."""
+    from scipy.special import betaincinv
+
     tail = (1 - level) / 2
     right, wrong = value * n, (1 - value) * n
     low = float(betaincinv(right, wrong + 1, tail)) if right > 0 else 0.0

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
 
 __all__ = [
     "Skill",
@@ -57,6 +56,8 @@ def skill(right: float, asked: int, prior: tuple[float, float] = (1.0, 1.0)) -> 
         raise ValueError(f"right: expected 0..{asked}, got {right}")
     if min(prior) <= 0:
         raise ValueError(f"prior: expected two numbers > 0, got {prior}")
+    from scipy.special import betaincinv  # here: `status` reads ballots and rates nobody
+
     a, b = prior[0] + right, prior[1] + asked - right
     low, high = float(betaincinv(a, b, 0.025)), float(betaincinv(a, b, 0.975))
     return Skill(mean=a / (a + b), low=low, high=high, n=asked)

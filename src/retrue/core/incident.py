@@ -37,9 +37,8 @@ class Incident:
 
     def is_current(self, *, champion: str, now: datetime) -> bool:
         """Whether a further alarm belongs to this incident instead of opening another."""
-        if self.champion != champion:
-            return False
-        return self.quiet_until is None or now < self.quiet_until
+        quiet = self.quiet_until is None or now < self.quiet_until
+        return self.champion == champion and quiet
 
 
 def read_incidents(decisions: Sequence[Decision], rounds: Sequence[Round]) -> list[Incident]:
@@ -70,8 +69,7 @@ def _incident(
     name = _text(opened, "incident")
     checks = [d for d in by_kind.get("drift-check", []) if d.data.get("incident") == name]
     decided = _about(name, by_kind.get("incident-decided", []))
-    muted = _about(name, by_kind.get("incident-muted", []))
-    accepted = _about(name, by_kind.get("incident-accepted", []))
+    word = _about(name, by_kind.get("incident-muted", []), by_kind.get("incident-accepted", []))
     mine = [
         item.plan
         for item in rounds
@@ -80,7 +78,8 @@ def _incident(
     probes = tuple(plan.round_id for plan in mine if plan.kind == "probe")
     state: IncidentState = "probing" if probes else "open"
     state = "decided" if decided else state
-    state = "accepted" if accepted else "muted" if muted else state
+    if word is not None:  # a person's last word goes before what the probe showed
+        state = "muted" if word.kind == "incident-muted" else "accepted"
     windows = (_text(opened, "window"), *(_text(check, "window") for check in checks))
     return Incident(
         incident_id=name,
@@ -91,23 +90,23 @@ def _incident(
         outcome=_text(decided, "outcome") if decided else None,
         why=_text(decided, "why") if decided else "",
         opened_at=opened.at,
-        quiet_until=_quiet_until(decided, muted, accepted),
+        quiet_until=_quiet_until(decided, word),
         probes=probes,
         aimed=next((plan.round_id for plan in mine if plan.kind == "inference"), None),
     )
 
 
-def _quiet_until(
-    decided: Decision | None, muted: Decision | None, accepted: Decision | None
-) -> datetime | None:
-    if muted is not None:
-        return datetime.fromisoformat(_text(muted, "until"))
-    last = accepted or decided
+def _quiet_until(decided: Decision | None, word: Decision | None) -> datetime | None:
+    if word is not None and word.kind == "incident-muted":
+        return datetime.fromisoformat(_text(word, "until"))
+    last = word or decided
     return last.at + QUIET if last is not None else None
 
 
-def _about(incident: str, decisions: Sequence[Decision]) -> Decision | None:
-    return next((d for d in reversed(decisions) if d.data.get("incident") == incident), None)
+def _about(incident: str, *decisions: Sequence[Decision]) -> Decision | None:
+    """The last of these decisions about an incident."""
+    mine = [one for made in decisions for one in made if one.data.get("incident") == incident]
+    return max(mine, key=lambda one: one.at, default=None)
 
 
 def _text(decision: Decision, name: str) -> str:

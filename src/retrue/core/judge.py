@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from retrue.core.annotators import Skill, below_floor, skill, too_fast
 from retrue.core.consensus import consensus, numeric_consensus
 from retrue.core.dawid_skene import dawid_skene
+from retrue.core.one_coin import one_coin_skills
 from retrue.core.votes import Floats, Ints
 from retrue.kinds import CANNOT_TELL, NONE_OF_THESE, LabelSchema, kind_of
 from retrue.records import AnnotatorGroup, VerdictStatus
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 ASSUMED_SKILL = 0.85  # of people whom nothing was ever compared with
+SEED = 0  # of the draws behind a report about people: the same answers give the same report
 SKILL_ANSWERS = 10.0  # answers the crowd's mean skill is worth in one person's
 
 
@@ -171,7 +173,7 @@ def _judgements(
 
 @dataclass(frozen=True, slots=True)
 class _Guess:
-    label: str | None
+    label: str | None  # None: nobody answered, or the answers make no label together
     confidence: float
     method: str
     share: float  # of the counted answers that say `label`, 0..1
@@ -182,7 +184,7 @@ def _rule(ballot: Ballot, guess: _Guess, min_confidence: float) -> Judgement | N
     counted = [vote for vote in ballot.votes if vote.label is not None]
     final = next((vote for vote in reversed(counted) if vote.group == "adjudicator"), None)
     if final is not None:
-        return _judged(ballot, final.label, guess.confidence, "adjudicated")
+        return _judged(ballot, final.label, 1.0, "adjudicated")  # taken for the truth
     if not ballot.complete and not ballot.overdue:
         return None
     if not counted:
@@ -191,7 +193,7 @@ def _rule(ballot: Ballot, guess: _Guess, min_confidence: float) -> Judgement | N
         return _judgement(ballot, None, 0.0, status, "", reason)
     if ballot.people_only and len(counted) < 2:
         return _judgement(ballot, None, 0.0, "disputed", guess.method, "one answer, two are needed")
-    if ballot.people_only and guess.share <= 0.5:
+    if guess.label is None or (ballot.people_only and guess.share <= 0.5):
         return _judgement(ballot, None, guess.confidence, "disputed", guess.method, _split(counted))
     if not ballot.people_only and guess.confidence < min_confidence:
         reason = f"confidence {guess.confidence:.2f} is below {min_confidence:.2f}"
@@ -200,7 +202,7 @@ def _rule(ballot: Ballot, guess: _Guess, min_confidence: float) -> Judgement | N
 
 
 def _judged(ballot: Ballot, label: str | None, confidence: float, method: str) -> Judgement:
-    if label == f'"{CANNOT_TELL}"':
+    if label in (f'"{CANNOT_TELL}"', f'["{CANNOT_TELL}"]'):  # of one class, of several
         return _judgement(ballot, None, confidence, "unanswerable", method, "people cannot tell")
     return _judgement(ballot, label, confidence, "accepted", method, "")
 
@@ -267,9 +269,12 @@ def _choices(ballots: Sequence[Ballot], schema: LabelSchema) -> list[_Guess]:
     share = votes / np.maximum(answers, 1)[:, None]
     yes = (share > 0.5).astype(np.int64)
     sure = np.maximum(share, 1 - share).min(axis=1)
+    most = schema.max_choices or options
     guesses: list[_Guess] = []
     for row, confidence in zip(yes, sure, strict=True):
-        label = kind.from_classes(row[None, :], schema)[0] if row.any() else None
+        # Options are counted one by one: together they may be more than an answer may hold.
+        possible = 0 < row.sum() <= most
+        label = kind.from_classes(row[None, :], schema)[0] if possible else None
         agreed = float(confidence) if label is not None else 0.0
         guesses.append(_Guess(label, agreed, "majority", agreed))
     return guesses
@@ -362,16 +367,17 @@ def _skills(
     said, kind = _said(ballots), kind_of(schema)
     if kind.aggregate == "numeric" or not said.labels:
         return (), ()
-    if kind.aggregate == "multi":  # a whole answer counts as one class
-        distinct = sorted(set(said.labels))
-        label = np.array([distinct.index(value) for value in said.labels], dtype=np.int64)
-        n_classes = len(distinct)
-    else:
-        label = np.asarray(kind.to_classes(said.labels, schema), dtype=np.int64)
-        n_classes = len(kind.options(schema))
-    right, asked = _rights(said, label, len(ballots), max(n_classes, 2))
-    pairs = zip(right, asked, strict=True)
-    return said.names, tuple(skill(min(float(r), float(n)), int(n)) for r, n in pairs)
+    # A whole answer counts as one class: of several options all must be right.
+    label = np.unique(said.labels, return_inverse=True)[1].astype(np.int64)
+    skills = one_coin_skills(
+        said.task,
+        said.worker,
+        label,
+        n_tasks=len(ballots),
+        n_workers=len(said.names),
+        rng=np.random.default_rng(SEED),
+    )
+    return said.names, skills
 
 
 def _opinion(ballots: Sequence[Ballot], schema: LabelSchema) -> Floats | None:

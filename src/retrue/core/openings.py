@@ -12,6 +12,7 @@ __all__ = ["Facts", "Opening", "Waiting", "alarmed_windows", "pending_openings"]
 
 AIMED_AT = ("loss", "new_class")
 PROBE_DONE = ("closed", "published")
+UNFINISHED = ("planned", "open", "collecting")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,72 +43,111 @@ class Facts:
     has_champion: bool
     incident: Incident | None  # the current one
     schema_version: int
-    outdated: int  # samples whose answers have no meaning in today's schema
+    outdated: int  # samples without meaning in today's schema that were not asked again in it
     budget: int
     bootstrap: int
     probe_block: int
+    probe_max: int  # samples an incident's probe may draw in all
 
 
 def pending_openings(facts: Facts) -> tuple[list[Opening], list[Waiting]]:
     """Rounds to open now, and what waits for a person.
 
-    A round that exists is never proposed again: its cause finds it.
+    A round that exists is never proposed again: its cause finds it. One that a person cancelled is
+    not opened behind their back: it waits.
     """
+    wanted = [_bootstrap(facts), _relabel(facts)]
+    if facts.incident is not None:
+        wanted += [_probe(facts, facts.incident), _aimed(facts, facts.incident)]
+    known = {(item.plan.kind, item.plan.cause): item for item in facts.rounds}
     openings: list[Opening] = []
     waiting: list[Waiting] = []
-    causes = {(item.plan.kind, item.plan.cause) for item in facts.rounds}
-    if not facts.has_champion and not any(kind == "bootstrap" for kind, _ in causes):
-        openings += _bootstrap(facts)
-    if facts.outdated:
-        openings.append(
-            Opening(
-                kind="relabel",
-                cause=f"schema-{facts.schema_version}",
-                why=f"{facts.outdated} samples have no label in schema {facts.schema_version}",
-                windows=(),
-                budget=facts.outdated,
-            )
-        )
-    if facts.incident is not None:
-        probe = _probe(facts, facts.incident)
-        openings += [probe] if probe else []
-        aimed = _aimed(facts, facts.incident)
-        if isinstance(aimed, Opening):
-            openings.append(aimed)
-        elif aimed is not None:
-            waiting.append(aimed)
-    return [o for o in openings if (o.kind, o.cause) not in causes], waiting
+    for one in wanted:
+        if isinstance(one, Waiting):
+            waiting.append(one)
+        elif one is not None and (one.kind, one.cause) not in known:
+            openings.append(one)
+        elif one is not None and known[one.kind, one.cause].state == "cancelled":
+            waiting.append(_cancelled(one, known[one.kind, one.cause].plan.round_id))
+    return openings, waiting
 
 
-def _bootstrap(facts: Facts) -> list[Opening]:
+def _cancelled(opening: Opening, round_id: str) -> Waiting:
+    by_kind: dict[RoundKind, str] = {
+        "probe": "close the incident with `retrue drift accept` or `retrue drift mute`",
+        "relabel": "raise the schema version to ask again; until then they have no label",
+    }
+    return Waiting(
+        why=f"round {round_id} was cancelled: {opening.why}",
+        do=by_kind.get(opening.kind, "ask for another with `retrue round open`"),
+    )
+
+
+def _bootstrap(facts: Facts) -> Opening | None:
     incoming = tuple(w for w in facts.windows if w.stream == "incoming") or tuple(facts.windows)
-    if not incoming:
-        return []
-    return [
-        Opening(
-            kind="bootstrap",
-            cause="first",
-            why="there is no model yet: a first batch, drawn by chance",
-            windows=incoming,
-            budget=facts.bootstrap,
-        )
+    if facts.has_champion or not incoming:
+        return None
+    return Opening(
+        kind="bootstrap",
+        cause="first",
+        why="there is no model yet: a first batch, drawn by chance",
+        windows=incoming,
+        budget=facts.bootstrap,
+    )
+
+
+def _relabel(facts: Facts) -> Opening | None:
+    """The first batch of what a schema outdated, and a next one where caps cut the last short."""
+    cause = f"schema-{facts.schema_version}"
+    before = [
+        item
+        for item in facts.rounds
+        if item.plan.kind == "relabel" and item.plan.cause.split("/")[0] == cause
     ]
+    if not facts.outdated or any(item.state in UNFINISHED for item in before):
+        return None
+    cancelled = [item.plan.cause for item in before if item.state == "cancelled"]
+    return Opening(
+        kind="relabel",
+        cause=cancelled[-1] if cancelled else f"{cause}/{len(before) + 1}",
+        why=f"{facts.outdated} samples have no label in schema {facts.schema_version}",
+        windows=(),
+        budget=facts.outdated,
+    )
 
 
-def _probe(facts: Facts, incident: Incident) -> Opening | None:
-    """The first block, or the next one when the last has closed without a decision."""
+def _probe(facts: Facts, incident: Incident) -> Opening | Waiting | None:
+    """The first block, or the next one when the last has closed without a decision.
+
+    All blocks are drawn from the first one's windows: they are one draw without replacement, read
+    in its order.
+    """
     if incident.state not in ("open", "probing"):
         return None
-    states = {item.plan.round_id: item.state for item in facts.rounds}
-    if any(states[probe] not in PROBE_DONE for probe in incident.probes):
+    probes = [item for item in facts.rounds if item.plan.round_id in incident.probes]
+    drawn = sum(item.plan.arms.get("audit", 0) for item in probes)
+    windows = alarmed_windows(facts.windows, incident)
+    if probes:
+        windows = probes[0].plan.population
+        if drawn >= min(facts.probe_max, probes[0].plan.frame_rows):
+            return None
+    if any(item.state not in PROBE_DONE for item in probes):
         return None
-    block = len(incident.probes) + 1
+    if not windows:
+        return _no_windows(incident)
     return Opening(
         kind="probe",
-        cause=f"{incident.incident_id}/{block}",
+        cause=f"{incident.incident_id}/{len(probes) + 1}",
         why=f"a random look at what raised the alarm: {incident.reasons[0]}",
-        windows=alarmed_windows(facts.windows, incident),
-        budget=facts.probe_block,
+        windows=windows,
+        budget=min(facts.probe_block, facts.probe_max - drawn),
+    )
+
+
+def _no_windows(incident: Incident) -> Waiting:
+    return Waiting(
+        why=f"the windows of incident {incident.incident_id} are not in the ledger",
+        do="`retrue ledger rebuild`",
     )
 
 
@@ -120,11 +160,14 @@ def _aimed(facts: Facts, incident: Incident) -> Opening | Waiting | None:
             why=f"the probe found a class the schema does not have: {incident.why}",
             do="add it to configs/labels.yaml as a migration, then `retrue schema apply`",
         )
+    windows = alarmed_windows(facts.windows, incident)
+    if not windows:
+        return _no_windows(incident)
     return Opening(
         kind="inference",
         cause=incident.incident_id,
         why=incident.why,
-        windows=alarmed_windows(facts.windows, incident),
+        windows=windows,
         budget=facts.budget,
     )
 

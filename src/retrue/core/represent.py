@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import cast
 
 import numpy as np
@@ -12,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.feature_extraction.text import HashingVectorizer
 
-from retrue.records import Json, Sample
+from retrue.records import Json, Sample, canonical_json
 
 __all__ = ["pixels", "represent"]
 
@@ -23,16 +26,17 @@ Floats = NDArray[np.float32]
 
 
 def represent(
-    samples: Sequence[Sample], media: Sequence[bytes] | None, *, kind: str, text: str | None = None
+    samples: Sequence[Sample], media: Iterable[bytes] | None, *, kind: str, text: str | None = None
 ) -> Floats:
     """One row per sample, comparable within one call.
 
-    image: grey values 0..1 of the picture scaled to 16 x 16. text: hashed word counts, length one.
-    table and other: numbers standardised over the call's samples, categories hashed one-hot.
+    image: grey values of the picture scaled to 16 x 16, less the mean picture of the call; zeros
+    where the bytes are no picture. text: hashed word counts, length one. table and other: numbers
+    standardised over the call's samples, a missing one at the mean; categories hashed one-hot.
 
     Args:
         samples: Length n.
-        media: Bytes per sample, for images; None otherwise.
+        media: Bytes per sample, n of them, for images; None otherwise. Each is let go at once.
         kind: The data kind.
         text: Name of the text field, for kind text.
 
@@ -40,14 +44,17 @@ def represent(
         Shape (n, d), no NaN.
 
     Raises:
-        ValueError: Images without media, or media that is no image.
+        ValueError: Images without media, or not one per sample.
+
+    >>> represent([], None, kind="table").shape
+    (0, 1)
     """
     if not samples:
         return np.zeros((0, 1), dtype=np.float32)
     if kind == "image":
         if media is None:
             raise ValueError("images are compared by their bytes: media is needed")
-        return np.stack([pixels(data, side=SIDE).ravel() for data in media])
+        return _pictures(media, len(samples))
     rows = [cast("dict[str, Json]", json.loads(sample.fields)) for sample in samples]
     if kind == "text" and text is not None:
         return _words([str(row.get(text) or "") for row in rows])
@@ -63,9 +70,22 @@ def pixels(data: bytes, *, side: int) -> Floats:
     try:
         with Image.open(io.BytesIO(data)) as picture:
             grey = picture.convert("L").resize((side, side), Image.Resampling.BILINEAR)
-    except OSError as error:
+    # Pillow's decoders tell of damage in all these ways.
+    except (OSError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
         raise ValueError(f"expected a picture, got {len(data)} bytes: {error}") from error
     return (np.asarray(grey, dtype=np.float32) / 255).astype(np.float32)
+
+
+def _pictures(media: Iterable[bytes], count: int) -> Floats:
+    """Less their mean: pictures of one scene differ in little else than what matters."""
+    rows = np.full((count, SIDE * SIDE), np.nan, dtype=np.float32)
+    for row, data in zip(rows, media, strict=True):
+        with suppress(ValueError):  # one damaged file must not stop a round
+            row[:] = pixels(data, side=SIDE).ravel()
+    seen = ~np.isnan(rows[:, 0])
+    rows[seen] -= rows[seen].mean(axis=0) if seen.any() else 0.0
+    rows[~seen] = 0.0
+    return rows
 
 
 def _words(texts: Sequence[str]) -> Floats:
@@ -83,7 +103,8 @@ def _column(values: Sequence[Json]) -> Floats:
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
     if len(numbers) == sum(value is not None for value in values):
         column = np.array([np.nan if v is None else v for v in values], dtype=float)[:, None]
-        filled = np.where(np.isnan(column), np.mean(numbers) if numbers else 0.0, column)
+        column /= max((abs(number) for number in numbers), default=0.0) or 1.0  # no overflow
+        filled = np.where(np.isnan(column), np.nanmean(column) if numbers else 0.0, column)
         spread = filled.std()
         scaled = (filled - filled.mean()) / (spread if spread > 0 else 1.0)
         return scaled.astype(np.float32)
@@ -95,4 +116,4 @@ def _column(values: Sequence[Json]) -> Floats:
 
 
 def _cell(value: Json) -> int:
-    return sum(json.dumps(value).encode()) % NAMES
+    return zlib.crc32(canonical_json(value).encode()) % NAMES

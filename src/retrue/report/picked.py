@@ -56,7 +56,7 @@ class ArmPicks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundPicks:
-    """The newest round that is not cancelled."""
+    """The newest round that picked samples and is not cancelled."""
 
     round_id: str
     kind: str
@@ -68,10 +68,13 @@ class RoundPicks:
 def gather_picks(
     workspace: Workspace, rounds: Sequence[Round], asked: Mapping[str, Asked], looks: Looks
 ) -> RoundPicks | None:
-    """The picks of the newest round; None: there is none yet."""
-    last = next((item for item in reversed(rounds) if item.state != "cancelled"), None)
-    if last is None:
+    """The picks of the newest round that picked something; None: there is none yet."""
+    live = [item for item in rounds if item.state != "cancelled"]
+    # Rounds that ask again have nothing picked: they are shown only where there is no other.
+    picked = [item for item in live if item.plan.kind not in ("dispute", "relabel")]
+    if not live:
         return None
+    last = (picked or live)[-1]
     shown = SHOWN.get(workspace.config.data.kind, SHOWN_AS_TEXT)
     by_arm: dict[Arm, list[Task]] = {}
     for task in workspace.records.tasks(last.plan.round_id):

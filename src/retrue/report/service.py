@@ -88,7 +88,7 @@ def service_of(
     version = text(last.data, "version")
     gates = [m for m in decisions if m.kind == "gate" and m.data.get("challenger") == version]
     gate: Data = gates[-1].data if gates else {}
-    windows = _windows(workspace, rounds)
+    windows = _windows(rounds)
     after = [r for r in rounds if r.plan.planned_at > last.at and r.state in DONE]
     audited = _audited(workspace, after, verdicts)
     known = [one for one in audited if not (one.verdict and one.verdict.status == "unanswerable")]
@@ -108,9 +108,9 @@ def service_of(
     )
 
 
-def _windows(workspace: Workspace, rounds: Sequence[Round]) -> dict[str, Window]:
-    planned = [window for item in rounds for window in item.plan.population]
-    return {window.window_id: window for window in [*workspace.state.windows(), *planned]}
+def _windows(rounds: Sequence[Round]) -> dict[str, Window]:
+    """Every window that was ever drawn from; the plans hold them, so no ledger is opened."""
+    return {window.window_id: window for item in rounds for window in item.plan.population}
 
 
 def _population(windows: Sequence[Window]) -> Population:

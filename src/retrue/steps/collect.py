@@ -12,7 +12,7 @@ from datetime import datetime
 
 from retrue.core.answers import live_answers
 from retrue.ports import Lease
-from retrue.records import Answer, Round
+from retrue.records import Answer
 from retrue.workspace import Workspace
 
 __all__ = ["UNKNOWN", "CollectReport", "collect_answers"]
@@ -63,15 +63,20 @@ def _collect(
     by_round: dict[str, list[Answer]] = {}
     for answer in observed.answers:
         by_round.setdefault(homes.get(answer.task_key, UNKNOWN), []).append(answer)
+    live = _counted(workspace)
+    if lease is not None and by_round:
+        # A cut before the new counts are kept must not leave the old ones: a deletion would hide.
+        workspace.state.set_value(LIVE, None, lease)
     fresh = {
         round_id: _append(workspace, round_id, answers, now, lease)
         for round_id, answers in sorted(by_round.items())
     }
-    live = _live_by_round(workspace, by_round)
-    fewer = workspace.queue.count() < sum(live.values())
-    deleted = _sweep(workspace, now, lease) if sweep or fewer else {}
+    live |= _live_by_round(workspace, by_round.keys() | _asked_in_tool(workspace) - live.keys())
+    deleted: dict[str, int] = {}
+    if sweep or workspace.queue.count() < sum(live.values()):
+        deleted = _sweep(workspace, now, lease)
+        live = _live_by_round(workspace, _asked_in_tool(workspace))
     if lease is not None:
-        live |= _live_by_round(workspace, deleted) if deleted else {}
         workspace.state.set_value(LIVE, dict(live), lease)
         workspace.state.set_value(CURSOR, observed.cursor, lease)
     return CollectReport(
@@ -124,28 +129,28 @@ def _append(
     return len(numbered), len({answer.answer_id for answer in numbered} - ids)
 
 
-def _live_by_round(workspace: Workspace, touched: Iterable[str]) -> dict[str, int]:
-    """How many live answers each round holds; only touched rounds are counted anew."""
+def _counted(workspace: Workspace) -> dict[str, int]:
+    """Live answers of each round when they were last counted; empty after a cut."""
     known = workspace.state.value(LIVE)
-    if not isinstance(known, dict):  # a new ledger
-        known, touched = {}, [item.plan.round_id for item in _asked_in_tool(workspace)]
-    counts = {name: count for name, count in known.items() if isinstance(count, int)}
-    for name in touched:
-        if name != UNKNOWN:
-            counts[name] = len(live_answers(workspace.records.answers(name)))
-    return counts
+    items = known.items() if isinstance(known, dict) else ()
+    return {name: count for name, count in items if isinstance(count, int)}
 
 
-def _asked_in_tool(workspace: Workspace) -> list[Round]:
-    """Rounds whose answers the tool holds; adopted ones it never saw."""
-    return [item for item in workspace.records.rounds() if item.plan.kind != "adopted"]
+def _live_by_round(workspace: Workspace, names: Iterable[str]) -> dict[str, int]:
+    return {name: len(live_answers(workspace.records.answers(name))) for name in names}
+
+
+def _asked_in_tool(workspace: Workspace) -> set[str]:
+    """Rounds whose answers the tool holds, strangers' too; adopted ones it never saw."""
+    rounds = workspace.records.rounds()
+    return {item.plan.round_id for item in rounds if item.plan.kind != "adopted"} | {UNKNOWN}
 
 
 def _sweep(workspace: Workspace, now: datetime, lease: Lease | None) -> dict[str, int]:
     """Find answers that are on file and no longer in the tool; record them as deleted."""
     gone_by_round: dict[str, int] = {}
-    for item in _asked_in_tool(workspace):
-        live = live_answers(workspace.records.answers(item.plan.round_id))
+    for round_id in sorted(_asked_in_tool(workspace)):
+        live = live_answers(workspace.records.answers(round_id))
         if not live:
             continue
         there = workspace.queue.answer_ids({answer.task_key for answer in live})
@@ -155,6 +160,6 @@ def _sweep(workspace: Workspace, now: datetime, lease: Lease | None) -> dict[str
             for answer in gone
         ]
         if deleted:
-            _append(workspace, item.plan.round_id, deleted, now, lease)
-            gone_by_round[item.plan.round_id] = len(deleted)
+            _append(workspace, round_id, deleted, now, lease)
+            gone_by_round[round_id] = len(deleted)
     return gone_by_round

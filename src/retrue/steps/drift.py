@@ -7,29 +7,30 @@ probe shows decides whether more labels are worth it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import cast
 
-import numpy as np
-
-from retrue.ballots import last_verdicts
 from retrue.core.drift import DriftSettings, FeatureDrift, check_drift, explain
-from retrue.core.incident import Incident, current_incident, read_incidents
-from retrue.core.judge import none_of_these
-from retrue.core.probe import ProbeOutcome, probe_outcome
+from retrue.core.incident import current_incident, read_incidents
 from retrue.core.profile import NumberProfile, Profile, quantiles, share_below
-from retrue.core.score import score_labels
 from retrue.core.window_json import window_to_json
-from retrue.ports import Lease
-from retrue.records import Decision, Json, ModelVersion, Task, Window, short_hash
-from retrue.reference import Reference, is_output, load_reference, score_windows
+from retrue.probing import ProbeReport, decide_probes
+from retrue.records import Decision, Json, ModelVersion, Window, short_hash
+from retrue.reference import (
+    Reference,
+    is_output,
+    load_reference,
+    record_reference,
+    score_windows,
+)
+from retrue.scoring import is_logged_by
 from retrue.workspace import Workspace
 
 __all__ = ["DriftReport", "ProbeReport", "WindowCheck", "check_windows", "close_incident"]
 
-DONE = ("closed", "published")
 SHOWN_CLASSES = 3  # more are counted, not listed
 
 
@@ -46,15 +47,6 @@ class WindowCheck:
     low_confidence: tuple[float, float] | None  # share of unsure rows: reference, window
     incident: str | None  # opened or joined
     note: str  # what was not tested, and why
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeReport:
-    """What an incident's probe showed."""
-
-    incident_id: str
-    outcome: ProbeOutcome
-    decided: bool  # False: another block is needed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,15 +67,17 @@ def check_windows(workspace: Workspace, *, now: datetime, dry_run: bool = False)
     champion = workspace.models.champion()
     if champion is None:
         return DriftReport(checks=(), probes=(), why="no champion yet: nothing to compare with")
-    reference = load_reference(workspace, champion)
-    if reference is None:
-        return DriftReport(
-            checks=(),
-            probes=(),
-            why=f"champion {champion.version} has no reference traffic: audit a window first",
-        )
     with workspace.lease("drift", now=now) as lease:
-        probes = _decide_probes(workspace, champion, now, lease, dry_run=dry_run)
+        # A champion may have been promoted before any window was audited.
+        known = load_reference if dry_run else record_reference
+        reference = known(workspace, champion)
+        if reference is None:
+            return DriftReport(
+                checks=(),
+                probes=(),
+                why=f"champion {champion.version} has no reference traffic: audit a window first",
+            )
+        probes = decide_probes(workspace, champion, now, lease, dry_run=dry_run)
         windows = _unchecked(workspace, champion, reference)
         checks = [
             _check(workspace, champion, reference, window, now, dry_run=dry_run)
@@ -96,7 +90,10 @@ def check_windows(workspace: Workspace, *, now: datetime, dry_run: bool = False)
 def close_incident(
     workspace: Workspace, incident_id: str, *, now: datetime, until: datetime | None
 ) -> Decision:
-    """A person's word on an incident: muted until a date, or accepted as the new normal."""
+    """A person's word on an incident: muted until a date, or accepted as the new normal.
+
+    Each can be said once; a muted incident may still be accepted, and the last word counts.
+    """
     data: dict[str, Json] = {"incident": incident_id, "until": until.isoformat() if until else None}
     kind = "incident-muted" if until else "incident-accepted"
     return workspace.decide(kind, incident_id, now=now, data=data)
@@ -176,11 +173,16 @@ def _with_outputs(
     profile = workspace.state.profile(window.window_id)
     features = {name: column for name, column in profile.items() if not is_output(name)}
     logged = len(features) < len(profile)
-    ours = window.model_version in (None, champion.version, f"v{champion.version}")
-    if logged and ours:
+    if logged and is_logged_by(window, champion, workspace.config):
         return profile, ""
+    if not window.rows:
+        return features, "the window has no rows"
     scored = score_windows(workspace, champion, [window])
-    why = f"logged by model {window.model_version}" if logged else "the window has no outputs"
+    why = (
+        f"logged by model {window.model_version or 'unknown'}"
+        if logged
+        else "the window has no outputs"
+    )
     return {**features, **scored}, f"rescored by champion {champion.version}: {why}"
 
 
@@ -246,7 +248,7 @@ def _incident_of(
 
 
 def _as_data(check: WindowCheck, champion: ModelVersion, reference: Reference) -> dict[str, Json]:
-    tests = [cast("dict[str, Json]", asdict(test)) for test in check.tests]
+    tests = [_plain(asdict(test)) for test in check.tests]
     return {
         "window": check.window_id,
         "champion": champion.version,
@@ -262,83 +264,9 @@ def _as_data(check: WindowCheck, champion: ModelVersion, reference: Reference) -
     }
 
 
-# --- probes ----------------------------------------------------------------------------------
-
-
-def _decide_probes(
-    workspace: Workspace, champion: ModelVersion, now: datetime, lease: Lease, *, dry_run: bool
-) -> list[ProbeReport]:
-    """Read the probes whose answers are all in."""
-    rounds = workspace.records.rounds()
-    states = {item.plan.round_id: item.state for item in rounds}
-    reports: list[ProbeReport] = []
-    for incident in read_incidents(workspace.records.decisions(), rounds):
-        if incident.state != "probing" or incident.champion != champion.version:
-            continue
-        if any(states[probe] not in DONE for probe in incident.probes):
-            continue
-        outcome = _outcome(workspace, champion, incident)
-        if outcome is None:
-            continue
-        most = workspace.config.drift.probe.max
-        decided = outcome.outcome != "undecided" or outcome.n >= most
-        reports.append(
-            ProbeReport(incident_id=incident.incident_id, outcome=outcome, decided=decided)
-        )
-        if decided and not dry_run:
-            workspace.state.check_lease(lease)
-            data = cast("dict[str, Json]", asdict(outcome))
-            data |= {"incident": incident.incident_id, "why": outcome.reason}
-            workspace.decide("incident-decided", incident.incident_id, now=now, data=data)
-    return reports
-
-
-def _outcome(
-    workspace: Workspace, champion: ModelVersion, incident: Incident
-) -> ProbeOutcome | None:
-    """Judge an incident's probe labels against the champion's own audit; None: no baseline."""
-    baseline = _baseline(workspace, champion)
-    items = _probe_items(workspace, incident)
-    if baseline is None or not items:
-        return None
-    labels, predicted = zip(*items, strict=True)
-    right = score_labels(
-        labels, predicted, kind=workspace.labels.kind, tolerance=workspace.labels.tolerance
-    )
-    probe = workspace.config.drift.probe
-    return probe_outcome(
-        (right >= 1).astype(float)[: probe.max],
-        np.array([none_of_these(label) for label in labels], dtype=bool)[: probe.max],
-        baseline[0],
-        baseline[1],
-        margin=probe.margin,
-        maximum=probe.max,
-        block=probe.labels,
-    )
-
-
-def _probe_items(workspace: Workspace, incident: Incident) -> list[tuple[str, str]]:
-    """(label, prediction) of probed samples with a verdict, in draw order."""
-    verdicts = last_verdicts(workspace)
-    items: list[tuple[str, str]] = []
-    for probe in incident.probes:
-        tasks = {task.sample_id: task for task in workspace.records.tasks(probe)}
-        for sample in workspace.records.samples(probe):  # written in order of drawing
-            task: Task = tasks[sample.sample_id]
-            verdict = verdicts.get(sample.sample_id)
-            if verdict is not None and verdict.label is not None and task.predicted is not None:
-                items.append((verdict.label, task.predicted))
-    return items
-
-
-def _baseline(workspace: Workspace, champion: ModelVersion) -> tuple[int, int] | None:
-    """(right, items) of the champion on its own evaluation items, from its gate."""
-    gates = workspace.records.decisions("gate")
-    mine = [gate for gate in gates if gate.data["challenger"] == champion.version]
-    if not mine:
-        return None
-    accuracy = mine[-1].data["accuracy"]
-    if not isinstance(accuracy, dict):
-        return None
-    n = int(cast("int", accuracy["n"]))
-    return round(cast("float", accuracy["value"]) * n), n
+def _plain(values: Mapping[str, object]) -> dict[str, Json]:
+    """As JSON, which has no infinity: what no number of rows can show is null."""
+    return {
+        name: None if isinstance(value, float) and math.isinf(value) else cast("Json", value)
+        for name, value in values.items()
+    }

@@ -28,7 +28,7 @@ class PushReport:
     """What one round's push did."""
 
     round_id: str
-    tasks: int  # in the plan
+    tasks: int  # in the plan, that want an answer
     added: int  # by this call
     copies_removed: int
 
@@ -37,6 +37,8 @@ def push_tasks(
     workspace: Workspace, *, now: datetime, dry_run: bool = False
 ) -> tuple[PushReport, ...]:
     """Put every task of every open round into the queue; returns one report per round.
+
+    Tasks whose answers were all given in earlier rounds are not asked again.
 
     Raises:
         ServiceUnavailable: The queue did not take everything; run it again.
@@ -50,7 +52,7 @@ def push_tasks(
 
 
 def _missing_report(workspace: Workspace, round_id: str) -> PushReport:
-    tasks = workspace.records.tasks(round_id)
+    tasks = _wanting(workspace, round_id)
     there = {copy.task_key for copy in workspace.queue.tasks(task.task_key for task in tasks)}
     missing = sum(task.task_key not in there for task in tasks)
     return PushReport(round_id=round_id, tasks=len(tasks), added=missing, copies_removed=0)
@@ -58,7 +60,7 @@ def _missing_report(workspace: Workspace, round_id: str) -> PushReport:
 
 def _push_round(workspace: Workspace, round_id: str, lease: Lease) -> PushReport:
     done = f"push/{round_id}"
-    tasks = workspace.records.tasks(round_id)
+    tasks = _wanting(workspace, round_id)
     if workspace.state.value(done) == "complete":
         return PushReport(round_id=round_id, tasks=len(tasks), added=0, copies_removed=0)
     queue, keys = workspace.queue, [task.task_key for task in tasks]
@@ -76,6 +78,11 @@ def _push_round(workspace: Workspace, round_id: str, lease: Lease) -> PushReport
     return PushReport(
         round_id=round_id, tasks=len(tasks), added=len(missing), copies_removed=removed
     )
+
+
+def _wanting(workspace: Workspace, round_id: str) -> list[Task]:
+    """Tasks that want an answer; an overlap of 0 means that earlier answers suffice."""
+    return [task for task in workspace.records.tasks(round_id) if task.overlap > 0]
 
 
 def _add(workspace: Workspace, round_id: str, tasks: Sequence[Task]) -> None:

@@ -7,35 +7,27 @@ spends from the champion's alpha budget, keyed so that a rerun spends nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Literal, cast
 
 import numpy as np
 
 import retrue
-from retrue.core.accuracy import Estimate, estimate_mean
+from retrue.core.accuracy import Estimate
 from retrue.core.gate import PairedResult, alpha_for, compare_models
-from retrue.core.score import score_labels
-from retrue.ports import FitResult, Scores
-from retrue.records import (
-    DatasetRow,
-    Decision,
-    Json,
-    Manifest,
-    ModelVersion,
-    Sample,
-    canonical_json,
-    short_hash,
-)
+from retrue.exam import Exam
+from retrue.ports import FitResult, Lease
+from retrue.records import Decision, Json, Manifest, ModelVersion, canonical_json, short_hash
 from retrue.reference import load_reference, record_reference
-from retrue.windows import media_reader
 from retrue.workspace import Workspace
 
 __all__ = ["TrainReport", "promote", "rollback", "train_model"]
 
 Outcome = Literal["nothing", "first", "promoted", "waiting", "held", "rejected"]
+
+PROMOTED = ("first", "promoted")  # outcomes that make the challenger champion
+ROLLED_BACK = "rolled back"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,31 +54,43 @@ def train_model(workspace: Workspace, *, now: datetime, dry_run: bool = False) -
         return TrainReport(outcome="nothing", why="there is no dataset version yet")
     manifest = versions[-1]
     fit_key = _fit_key(workspace, manifest)
-    gate = _gate_decision(workspace, fit_key)
-    if gate is not None:
-        cut = not dry_run and _finish(workspace, gate, now=now)
-        why = "the promotion that was cut off is finished" if cut else "has its model and verdict"
-        return TrainReport(outcome="nothing", why=f"v{manifest.version}: {why}")
+    gates = workspace.records.decisions("gate")
+    seen = any(gate.data["fit_key"] == fit_key for gate in gates)
+    settled = f"v{manifest.version}: has its model and verdict"
     if dry_run:
-        return TrainReport(outcome="nothing", why=f"would train on v{manifest.version}")
+        why = settled if seen else f"would train on v{manifest.version}"
+        return TrainReport(outcome="nothing", why=why)
     with workspace.lease("train", now=now) as lease:
-        champion = workspace.models.champion()
-        fit = workspace.repo.fit(manifest.version, lease=lease)
-        challenger = workspace.models.register(
-            fit,
-            manifest,
-            fit_key=fit_key,
-            params=_params(workspace),
-            dataset_dir=workspace.repo.folder(manifest.version),
-            now=now,
-        )
-        curve: list[Json] = [[count, score] for count, score in fit.curve]
-        workspace.models.save_evidence(challenger, "learning_curve.json", canonical_json(curve))
-        report = _gate(workspace, manifest, fit, challenger, champion, now=now, fit_key=fit_key)
-        if report.outcome in ("first", "promoted"):
-            promote(workspace, challenger, why=report.why, now=now)
-        workspace.repo.record(f"Model {challenger.version}: {report.outcome}", lease=lease)
-        return report
+        finished = bool(gates) and _finish(workspace, gates[-1], now=now)
+        if not seen:
+            return _train(workspace, manifest, fit_key, lease, now=now)
+        if finished:
+            workspace.repo.record("Model: promotion finished", lease=lease)
+            settled = f"v{manifest.version}: the promotion that was cut off is finished"
+    return TrainReport(outcome="nothing", why=settled)
+
+
+def _train(
+    workspace: Workspace, manifest: Manifest, fit_key: str, lease: Lease, *, now: datetime
+) -> TrainReport:
+    champion = workspace.models.champion()
+    fit = workspace.repo.fit(manifest.version, lease=lease)
+    challenger = workspace.models.register(
+        fit,
+        manifest,
+        fit_key=fit_key,
+        params=_params(workspace),
+        dataset_dir=workspace.repo.folder(manifest.version),
+        now=now,
+    )
+    curve: list[Json] = [[count, score] for count, score in fit.curve]
+    workspace.models.save_evidence(challenger, "learning_curve.json", canonical_json(curve))
+    report = _gate(workspace, manifest, fit, challenger, champion, now=now, fit_key=fit_key)
+    workspace.state.check_lease(lease)
+    if report.outcome in PROMOTED:
+        promote(workspace, challenger, why=report.why, now=now)
+    workspace.repo.record(f"Model {challenger.version}: {report.outcome}", lease=lease)
+    return report
 
 
 def promote(workspace: Workspace, model: ModelVersion, *, why: str, now: datetime) -> None:
@@ -115,17 +119,22 @@ def promote(workspace: Workspace, model: ModelVersion, *, why: str, now: datetim
 
 
 def rollback(workspace: Workspace, *, now: datetime) -> ModelVersion | None:
-    """Make the champion before this one the champion again; None if there was none."""
+    """Make the champion before this one the champion again; None if there was none.
+
+    Rolling back twice goes back two champions, never forward to the one that was left.
+    """
     champion = workspace.models.champion()
     moves = [
         made
         for made in workspace.records.decisions("promotion")
-        if champion is not None and made.data["version"] == champion.version
+        if champion is not None
+        and made.data["version"] == champion.version
+        and made.data["why"] != ROLLED_BACK
     ]
     before = moves[-1].data["instead_of"] if moves else None
     model = _model(workspace, before)
     if model is not None:
-        promote(workspace, model, why="rolled back", now=now)
+        promote(workspace, model, why=ROLLED_BACK, now=now)
     return model
 
 
@@ -141,20 +150,23 @@ def _params(workspace: Workspace) -> dict[str, str]:
     return params | {"retrue": retrue.__version__}
 
 
-def _gate_decision(workspace: Workspace, fit_key: str) -> Decision | None:
-    gates = workspace.records.decisions("gate")
-    return next((gate for gate in gates if gate.data["fit_key"] == fit_key), None)
-
-
 def _finish(workspace: Workspace, gate: Decision, *, now: datetime) -> bool:
     """Finish a promotion that was cut off after its decision; False if nothing was open."""
     model = _model(workspace, gate.data["challenger"])
-    if gate.data["outcome"] not in ("first", "promoted") or model is None:
+    if gate.data["outcome"] not in PROMOTED or model is None or _whole(workspace, model):
         return False
-    if load_reference(workspace, model) is not None:  # the last thing a promotion does
-        return False
+    since = [made for made in workspace.records.decisions("promotion") if made.at >= gate.at]
+    if any(made.data["version"] != model.version for made in since):
+        return False  # a person has gone on to another
     promote(workspace, model, why=str(gate.data["why"]), now=now)
-    return True
+    return _whole(workspace, model)
+
+
+def _whole(workspace: Workspace, model: ModelVersion) -> bool:
+    """Whether a promotion came to its end: the alias points there, the reference is kept."""
+    champion = workspace.models.champion()
+    served = champion is not None and champion.version == model.version
+    return served and load_reference(workspace, model) is not None
 
 
 def _model(workspace: Workspace, version: Json) -> ModelVersion | None:
@@ -171,120 +183,58 @@ def _gate(
     now: datetime,
     fit_key: str,
 ) -> TrainReport:
-    exam = _Exam.of(workspace, manifest)
-    right = exam.score(workspace, fit.predicted)
-    accuracy = exam.accuracy(right) if len(exam.rows) else None
-    if champion is None or champion.version == challenger.version:
-        report = TrainReport(
-            outcome="first",
-            why="the first model: there is nothing to compare it with",
-            challenger=challenger,
-            accuracy=accuracy,
-        )
-    else:
-        said = _scored(workspace, champion, exam.rows)
-        before = exam.score(workspace, said)
-        result = _compare(workspace, exam, before, right, (champion, challenger), manifest)
-        changes = exam.changes(before, right, said, fit.predicted)
-        workspace.models.save_evidence(challenger, "changes.json", canonical_json(changes))
-        report = TrainReport(
-            outcome=_outcome(workspace, result),
-            why=result.reason,
-            challenger=challenger,
-            champion=champion,
-            result=result,
-            accuracy=accuracy,
-        )
+    exam = Exam.of(workspace, manifest)
+    right = exam.score(fit.predicted)
+    report = TrainReport(
+        outcome="first",
+        why="the first model: there is nothing to compare it with",
+        challenger=challenger,
+        accuracy=exam.accuracy(right),
+    )
+    if champion is not None and champion.version != challenger.version:
+        report = replace(report, champion=champion)
+        report = _against(workspace, manifest, exam, fit, report)
     _record_gate(workspace, manifest, report, exam, now=now, fit_key=fit_key)
     return report
 
 
-@dataclass(frozen=True, slots=True)
-class _Exam:
-    """The evaluation items of one version that were drawn with a known probability."""
-
-    rows: Sequence[DatasetRow]
-    weight: np.ndarray  # (n,), multiplicity / inclusion probability
-
-    @classmethod
-    def of(cls, workspace: Workspace, manifest: Manifest) -> _Exam:
-        rows = [
-            row
-            for row in workspace.repo.rows(manifest.version)
-            if row.split == "eval" and row.inclusion_probability is not None
-        ]
-        metrics = workspace.config.metrics
-        if metrics.primary == "recall" and metrics.class_ is not None:
-            wanted = canonical_json(metrics.class_)
-            rows = [row for row in rows if row.label == wanted]
-        weight = [row.multiplicity / (row.inclusion_probability or 1.0) for row in rows]
-        return cls(rows, np.array(weight, dtype=float))
-
-    def score(self, workspace: Workspace, predicted: Mapping[str, str]) -> np.ndarray:
-        """How right each prediction is, 0..1, shape (n,)."""
-        return score_labels(
-            [row.label for row in self.rows],
-            [predicted[row.sample_id] for row in self.rows],
-            kind=workspace.labels.kind,
-            tolerance=workspace.labels.tolerance,
-        )
-
-    def accuracy(self, right: np.ndarray) -> Estimate:
-        probability = np.array([row.inclusion_probability for row in self.rows], dtype=float)
-        multiplicity = np.array([row.multiplicity for row in self.rows], dtype=float)
-        return estimate_mean(right, probability, multiplicity, self.groups)
-
-    def changes(
-        self,
-        before: np.ndarray,
-        after: np.ndarray,
-        said_before: Mapping[str, str],
-        said_after: Mapping[str, str],
-    ) -> list[Json]:
-        """The items on which the two models are not equally right, for people to look at."""
-        return [
-            {
-                "sample_id": row.sample_id,
-                "label": row.label,
-                "before": said_before[row.sample_id],
-                "after": said_after[row.sample_id],
-            }
-            for row, old, new in zip(self.rows, before, after, strict=True)
-            if old != new
-        ]
-
-    @property
-    def groups(self) -> np.ndarray:
-        return np.array([row.group for row in self.rows])
+def _against(
+    workspace: Workspace, manifest: Manifest, exam: Exam, fit: FitResult, report: TrainReport
+) -> TrainReport:
+    """The report with the paired test of challenger against champion."""
+    champion, challenger = report.champion, report.challenger
+    if champion is None or challenger is None:
+        raise ValueError("expected a champion and a challenger")
+    if not exam.rows:
+        why = "no evaluation item to compare the models on: audit a window first"
+        return replace(report, outcome="held", why=why)
+    said = exam.asked(workspace, champion)
+    before, after = exam.score(said), exam.score(fit.predicted)
+    key = _key(champion, challenger, manifest)
+    result = _compare(workspace, exam, before, after, champion, key)
+    changes = exam.changes(before, after, said, fit.predicted)
+    workspace.models.save_evidence(challenger, "changes.json", canonical_json(changes))
+    return replace(report, outcome=_outcome(workspace, result), why=result.reason, result=result)
 
 
-def _scored(
-    workspace: Workspace, model: ModelVersion, rows: Sequence[DatasetRow]
-) -> dict[str, str]:
-    samples: dict[str, Sample] = {}
-    kept: dict[str, bytes] = {}
-    for round_id in sorted({row.round_id for row in rows}):
-        samples |= {item.sample_id: item for item in workspace.records.samples(round_id)}
-        kept |= workspace.records.media(round_id)
-    wanted = [samples[row.sample_id] for row in rows]
-    scores: Scores = workspace.models.score(model, wanted, media_reader(workspace.store, kept))
-    return dict(zip((row.sample_id for row in rows), scores.predicted, strict=True))
+def _key(champion: ModelVersion | None, challenger: ModelVersion | None, of: Manifest) -> str:
+    """Names one look; the same look spends its alpha once."""
+    names = [model.version if model else None for model in (champion, challenger)]
+    return f"{names[0]}/{names[1]}/{of.digest}"
 
 
 def _compare(
     workspace: Workspace,
-    exam: _Exam,
+    exam: Exam,
     before: np.ndarray,
     after: np.ndarray,
-    models: tuple[ModelVersion, ModelVersion],
-    manifest: Manifest,
+    champion: ModelVersion,
+    key: str,
 ) -> PairedResult:
-    champion, challenger = models
-    key = f"{champion.version}/{challenger.version}/{manifest.digest}"
     looks = [
         cast("str", made.data["key"])
         for made in workspace.records.decisions("gate")
-        if made.data["champion"] == champion.version
+        if made.data["champion"] == champion.version and made.data["result"] is not None
     ]
     place = looks.index(key) + 1 if key in looks else len(looks) + 1
     model = workspace.config.model
@@ -309,7 +259,7 @@ def _record_gate(
     workspace: Workspace,
     manifest: Manifest,
     report: TrainReport,
-    exam: _Exam,
+    exam: Exam,
     *,
     now: datetime,
     fit_key: str,
@@ -318,7 +268,7 @@ def _record_gate(
     challenger = report.challenger.version if report.challenger else None
     data: dict[str, Json] = {
         "fit_key": fit_key,
-        "key": f"{champion}/{challenger}/{manifest.digest}",
+        "key": _key(report.champion, report.challenger, manifest),
         "champion": champion,
         "challenger": challenger,
         "dataset_version": manifest.version,

@@ -13,9 +13,10 @@ from datetime import datetime
 import numpy as np
 
 from retrue.ballots import Asked, gather
+from retrue.config import Labels
 from retrue.core.judge import AnnotatorReport, Judgement, judge, rate_annotators
 from retrue.ports import Lease
-from retrue.records import Round, RoundPlan, Task, Verdict, short_hash
+from retrue.records import Json, Round, RoundPlan, Task, Verdict, short_hash
 from retrue.workspace import Workspace
 
 __all__ = ["RoundVerdicts", "ValidateReport", "judge_answers"]
@@ -52,8 +53,21 @@ def judge_answers(workspace: Workspace, *, now: datetime, dry_run: bool = False)
     Raises:
         LeaseHeld: Another process is judging.
     """
-    asked = gather(workspace, now=now)
-    judged = _judge(workspace, asked)
+    with workspace.lease("validate", now=now) as lease:
+        disputes = [] if dry_run else _open_planned(workspace, now)
+        asked = gather(workspace, now=now)
+        judged = _judge(workspace, asked)
+        written = _write(workspace, asked, judged, now, None if dry_run else lease)
+        active = [r for r in workspace.records.rounds() if r.state in ("open", "collecting")]
+        if not dry_run:
+            disputes += _ask_again(workspace, active, asked, judged, now, lease)
+        # Children were planned after their parents; a parent closes with its last child.
+        rounds = [
+            _close(workspace, item, asked, judged, now, may_close=not dry_run)
+            for item in reversed(active)
+        ]
+        if not dry_run:
+            _free(workspace, asked, judged, lease)
     checks = workspace.config.validate_
     annotators = rate_annotators(
         [item.ballot for item in asked.values()],
@@ -61,16 +75,8 @@ def judge_answers(workspace: Workspace, *, now: datetime, dry_run: bool = False)
         floor=checks.skill_floor,
         fastest=checks.too_fast_seconds,
     )
-    with workspace.lease("validate", now=now) as lease:
-        written = _write(workspace, asked, judged, now, None if dry_run else lease)
-        active = [r for r in workspace.records.rounds() if r.state in ("open", "collecting")]
-        disputes = [] if dry_run else _ask_again(workspace, active, asked, judged, now, lease)
-        rounds = [
-            _close(workspace, item, asked, judged, now, may_close=not dry_run) for item in active
-        ]
-        _free(workspace, asked, judged, lease)
     return ValidateReport(
-        rounds=tuple(rounds),
+        rounds=tuple(reversed(rounds)),
         written=written,
         annotators=tuple(annotators),
         disputes=tuple(disputes),
@@ -100,7 +106,7 @@ def _write(
     for sample_id, judgement in judged.items():
         home = asked[sample_id].rounds[0]
         verdict = _verdict(judgement, workspace.labels.version, now)
-        if not _same(asked[sample_id].verdict, verdict):
+        if not _same(asked[sample_id].verdict, verdict, workspace.labels):
             changed.setdefault(home, []).append(verdict)
     if lease is not None:
         for round_id, verdicts in sorted(changed.items()):
@@ -123,13 +129,16 @@ def _verdict(judgement: Judgement, schema_version: int, now: datetime) -> Verdic
     )
 
 
-def _same(old: Verdict | None, new: Verdict) -> bool:
-    """Whether a verdict says nothing new: confidence moves a little with every answer elsewhere."""
-    return (
-        old is not None
-        and (old.label, old.status, old.n_answers) == (new.label, new.status, new.n_answers)
-        and (old.schema_version == new.schema_version or old.label is None)
-    )
+def _same(old: Verdict | None, new: Verdict, labels: Labels) -> bool:
+    """Whether a verdict says nothing new: confidence moves a little with every answer elsewhere.
+
+    A label that a migration carries over unchanged is not new either: versions are built under
+    the schema they name.
+    """
+    if old is None or (old.status, old.n_answers) != (new.status, new.n_answers):
+        return False
+    was = old.label if old.label is None else labels.migrate(old.label, old.schema_version)
+    return was == new.label
 
 
 # --- disputes --------------------------------------------------------------------------------
@@ -144,10 +153,16 @@ def _ask_again(
     lease: Lease,
 ) -> list[str]:
     parents_in_dispute = {item.plan.parent for item in active}
+    running = {item.plan.round_id for item in active}
     opened: list[str] = []
     for item in active:
         parent = item.plan.round_id
-        mine = [one for one in asked.values() if one.rounds[0] == parent]
+        # Of several rounds that ask about a sample the first still running takes up the dispute.
+        mine = [
+            one
+            for one in asked.values()
+            if next((name for name in one.rounds if name in running), None) == parent
+        ]
         waiting = any(one.ballot.sample_id not in judged for one in mine)
         if item.plan.kind == "dispute" or waiting or parent in parents_in_dispute:
             continue
@@ -178,6 +193,22 @@ def _to_dispute(
     spent = sum(one.disputed and not one.ballot.people_only for one in mine)
     cap = int(workspace.config.validate_.dispute_max * sum(plan.arms.values())) - spent
     return audit + others[: max(cap, 0)]
+
+
+def _open_planned(workspace: Workspace, now: datetime) -> list[str]:
+    """Open disputes that an earlier run planned and was cut off before opening."""
+    planned = [
+        item.plan
+        for item in workspace.records.rounds()
+        if item.state == "planned" and item.plan.kind == "dispute"
+    ]
+    return [_open(workspace, plan, now) for plan in planned]
+
+
+def _open(workspace: Workspace, plan: RoundPlan, now: datetime) -> str:
+    data: dict[str, Json] = {"round": plan.round_id, "why": plan.why}
+    workspace.decide("round-opened", plan.round_id, now=now, data=data)
+    return plan.round_id
 
 
 def _open_dispute(
@@ -229,8 +260,7 @@ def _open_dispute(
         for sample_id in ids
     ]
     workspace.records.plan_round(plan, [samples[sample_id] for sample_id in ids], tasks)
-    workspace.decide("round-opened", round_id, now=now, data={"round": round_id, "why": plan.why})
-    return round_id
+    return _open(workspace, plan, now)
 
 
 # --- closing ---------------------------------------------------------------------------------
