@@ -4,31 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from prefect.artifacts import create_link_artifact, create_table_artifact
-from retrue.report.page import write_report
 
+from flows.steps import Report
 from retrue.wiring import STATE_DIR, clock, open_workspace
 
 __all__ = ["link_report", "show_checks", "show_rounds"]
 
+REASONS = 3  # per window; the report has them all
 
-def show_checks(checks: Sequence[dict[str, Any]]) -> None:
+
+def show_checks(checks: Sequence[Report]) -> None:
     """One row per window that was checked."""
     rows = [
         {
             "window": check["window_id"],
             "rows": check["rows"],
             "alarm": "ALARM" if check["alarm"] else "quiet",
-            "reasons": "; ".join(check["reasons"][:3]),
+            "incident": check["incident"] or "",
+            "reasons": "; ".join(check["reasons"][:REASONS]),
         }
         for check in checks
     ]
     create_table_artifact(table=rows, key="retrue-drift", description="Drift checks")
 
 
-def show_rounds(planned: Sequence[dict[str, Any]]) -> None:
+def show_rounds(planned: Sequence[Report]) -> None:
     """One row per round that was planned."""
     rows = [
         {
@@ -45,6 +47,10 @@ def show_rounds(planned: Sequence[dict[str, Any]]) -> None:
 
 def link_report(root: str) -> None:
     """Write the report anew and link it."""
+    from retrue.report.page import write_report
+
     workspace = open_workspace(Path(root))
     path = write_report(workspace, workspace.root / STATE_DIR / "report.html", now=clock())
-    create_link_artifact(link=path.as_uri(), key="retrue-report", description="The report")
+    create_link_artifact(
+        link=path.resolve().as_uri(), key="retrue-report", link_text="The report, as it is now"
+    )

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from prefect import flow
 
-from flows.steps import Report, collect, push, record, validate, version
+from flows.naming import run_name
+from flows.steps import Report, collect, push, record, told, validate, version
 
 __all__ = ["close_round"]
 
 
-@flow(name="retrue-close-round")
+@flow(name="retrue-close-round", flow_run_name=run_name)
 def close_round(root: str) -> Report:
-    """Collect, validate, version."""
-    collected = collect(root)
-    judged = validate(root)
+    """Collect, validate, version; disputes opened on the way are pushed at once."""
+    collected = told(collect(root))
+    judged = told(validate(root))
     if judged["disputes"]:
-        push(root)
-    built = version(root)
-    if built["manifest"] is None and (judged["written"] or judged["disputes"]):
-        record(root, "Answers judged")
+        told(push(root))
+    built = told(version(root))
+    record(root, "Answers judged")
     return {"collect": collected, "validate": judged, "version": built}

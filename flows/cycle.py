@@ -6,6 +6,7 @@ from prefect import flow, get_run_logger
 
 from flows.close_round import close_round
 from flows.monitor import monitor
+from flows.naming import run_name
 from flows.open_round import open_round
 from flows.retrain import retrain
 from flows.steps import Report
@@ -13,16 +14,18 @@ from flows.steps import Report
 __all__ = ["cycle"]
 
 
-@flow(name="retrue-cycle")
+@flow(name="retrue-cycle", flow_run_name=run_name)
 def cycle(root: str) -> Report:
     """Monitor -> open_round -> close_round -> retrain, as one flow run."""
     done = monitor.fn(root) | open_round.fn(root) | close_round.fn(root) | retrain.fn(root)
-    if _idle(done):
+    idle = _idle(done)
+    if idle:
         get_run_logger().info("nothing to do: no new data, no new answers, no new version")
-    return done | {"idle": _idle(done)}
+    return done | {"idle": idle}
 
 
 def _idle(done: Report) -> bool:
+    judged = done["validate"]
     busy = (
         any(stream["window"] for stream in done["ingest"]["streams"])
         or done["drift"]["checks"]
@@ -30,7 +33,9 @@ def _idle(done: Report) -> bool:
         or done["select"]["planned"]
         or any(item["added"] for item in done["push"]["rounds"])
         or any(done["collect"][name] for name in ("new", "changed", "deleted"))
-        or done["validate"]["written"]
+        or judged["written"]
+        or judged["disputes"]
+        or any(item["closed"] for item in judged["rounds"])
         or done["version"]["manifest"]
         or done["train"]["outcome"] != "nothing"
     )

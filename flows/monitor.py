@@ -9,27 +9,45 @@ from __future__ import annotations
 from prefect import flow
 from prefect.events import emit_event
 
-from flows.artifacts import show_checks
-from flows.steps import Report, drift, ingest, record
+from flows.artifacts import link_report, show_checks
+from flows.naming import project_of, run_name
+from flows.steps import Report, drift, ingest, record, told
 
-__all__ = ["DRIFT_EVENT", "monitor"]
+__all__ = ["DRIFT_EVENT", "monitor", "say_drift"]
 
 DRIFT_EVENT = "retrue.drift.detected"
 
 
-@flow(name="retrue-monitor")
+@flow(name="retrue-monitor", flow_run_name=run_name)
 def monitor(root: str) -> Report:
     """Ingest, check for drift, and say so."""
-    ingested = ingest(root)
-    checked = drift(root)
+    ingested = told(ingest(root))
+    checked = told(drift(root))
     alarms = [check for check in checked["checks"] if check["alarm"]]
-    if checked["checks"] or checked["probes"]:
-        record(root, "Windows checked")
+    for check in {check["incident"]: check for check in alarms}.values():
+        say_drift(project_of(root), check)
+    record(root, "Windows checked")
+    if checked["checks"]:
         show_checks(checked["checks"])
-    for check in alarms:
-        emit_event(
-            event=DRIFT_EVENT,
-            resource={"prefect.resource.id": f"retrue.incident.{check['incident']}"},
-            payload={"root": root, "window": check["window_id"], "reasons": check["reasons"]},
-        )
+    if alarms:
+        link_report(root)
     return {"ingest": ingested, "drift": checked, "alarms": len(alarms)}
+
+
+def say_drift(project: str, check: Report) -> None:
+    """Emit the event of an alarm; `prefect.yaml` opens a round on it.
+
+    Args:
+        project: Whose alarm; a server may serve several.
+        check: A `WindowCheck` as plain values, with its incident.
+    """
+    incident = check["incident"]
+    emit_event(
+        event=DRIFT_EVENT,
+        resource={
+            "prefect.resource.id": f"retrue.incident.{incident}",
+            "prefect.resource.name": f"incident {incident} of {project}",
+            "retrue.project": project,
+        },
+        payload={"window": check["window_id"], "reasons": check["reasons"]},
+    )

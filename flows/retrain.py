@@ -5,15 +5,16 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.artifacts import link_report
-from flows.steps import Report, train
+from flows.naming import run_name
+from flows.steps import Report, record, told, train
 
 __all__ = ["retrain"]
 
 
-@flow(name="retrue-retrain")
+@flow(name="retrue-retrain", flow_run_name=run_name)
 def retrain(root: str) -> Report:
     """Train, compare, promote or hold."""
-    trained = train(root)
-    if trained["outcome"] != "nothing":
-        link_report(root)
+    trained = told(train(root))
+    record(root, "Model put to the gate")
+    link_report(root)
     return {"train": trained}

@@ -1,30 +1,22 @@
 """The steps as Prefect tasks: what is transient is retried, what needs a person is not.
 
 Plain values go in and come out, and adapters are built inside, so any worker can run any task.
-Losing Prefect's database loses history, never work.
+A step is imported when it runs: a flow pays only for the steps it has.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, is_dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
-from prefect import State, task
+from prefect import State, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import TaskRun
 from prefect.tasks import exponential_backoff
 
+from retrue.cli import show, words
 from retrue.errors import TransientError
-from retrue.recording import record_progress
-from retrue.steps.collect import collect_answers
-from retrue.steps.drift import check_windows
-from retrue.steps.ingest import ingest_windows
-from retrue.steps.push import push_tasks
-from retrue.steps.select import select_samples
-from retrue.steps.train import train_model
-from retrue.steps.validate import judge_answers
-from retrue.steps.version import build_version
 from retrue.wiring import clock, open_workspace
 
 __all__ = [
@@ -32,15 +24,19 @@ __all__ = [
     "collect",
     "drift",
     "ingest",
+    "is_transient",
     "push",
     "record",
+    "request",
+    "retrying",
     "select",
+    "told",
     "train",
     "validate",
     "version",
 ]
 
-Report: TypeAlias = dict[str, Any]  # a step's report as plain JSON values
+Report: TypeAlias = dict[str, Any]  # a step's report as plain JSON values, and its `words`
 
 
 def is_transient(_task: object, _run: TaskRun, state: State[Any]) -> bool:
@@ -53,71 +49,112 @@ retrying = task(
     retry_delay_seconds=exponential_backoff(backoff_factor=5),
     retry_jitter_factor=0.3,
     retry_condition_fn=is_transient,
+    # `push` runs twice in a cycle with the same argument: where results are kept, Prefect would
+    # take the second for done.
+    cache_policy=NO_CACHE,
 )
+
+
+def told(report: Report) -> Report:
+    """Say a step's words in the flow's log, less what the flow does next by itself."""
+    for line in report["words"]:
+        if not line.startswith("Next:"):
+            get_run_logger().info(line)
+    return report
 
 
 @retrying
 def ingest(root: str) -> Report:
     """New objects become windows."""
-    return _plain({"streams": ingest_windows(open_workspace(Path(root)), now=clock())})
+    from retrue.steps.ingest import ingest_windows
+
+    reports = ingest_windows(open_workspace(Path(root)), now=clock())
+    return _report({"streams": reports}, words.ingest(reports, dry_run=False))
 
 
 @retrying
 def drift(root: str) -> Report:
     """New windows are held against the champion's reference."""
-    return _plain(check_windows(open_workspace(Path(root)), now=clock()))
+    from retrue.steps.drift import check_windows
+
+    report = check_windows(open_workspace(Path(root)), now=clock())
+    return _report(report, words.drift(report))
 
 
 @retrying
 def select(root: str) -> Report:
     """Rounds that the loop asks for are planned."""
-    return _plain(select_samples(open_workspace(Path(root)), now=clock()))
+    from retrue.steps.select import select_samples
+
+    report = select_samples(open_workspace(Path(root)), now=clock())
+    return _report(report, words.select(report, dry_run=False))
+
+
+@retrying
+def request(root: str, kind: str, why: str, budget: int | None, person: str | None) -> Report:
+    """A round that a person asks for is planned."""
+    from retrue.records import RoundKind
+    from retrue.requesting import requested_opening
+    from retrue.steps.select import request_round
+
+    workspace = open_workspace(Path(root), person=person)
+    opening = requested_opening(workspace, cast("RoundKind", kind), why=why, budget=budget)
+    report = request_round(workspace, opening, now=clock())
+    return _report(report, words.select(report, dry_run=False))
 
 
 @retrying
 def push(root: str) -> Report:
     """Tasks of open rounds go to the queue."""
-    return _plain({"rounds": push_tasks(open_workspace(Path(root)), now=clock())})
+    from retrue.steps.push import push_tasks
+
+    reports = push_tasks(open_workspace(Path(root)), now=clock())
+    return _report({"rounds": reports}, words.push(reports, dry_run=False))
 
 
 @retrying
 def collect(root: str) -> Report:
     """Answers come home."""
-    return _plain(collect_answers(open_workspace(Path(root)), now=clock()))
+    from retrue.steps.collect import collect_answers
+
+    report = collect_answers(open_workspace(Path(root)), now=clock())
+    return _report(report, words.collect(report))
 
 
 @retrying
 def validate(root: str) -> Report:
     """Answers become verdicts; rounds that are done are closed."""
-    return _plain(judge_answers(open_workspace(Path(root)), now=clock()))
+    from retrue.steps.validate import judge_answers
+
+    report = judge_answers(open_workspace(Path(root)), now=clock())
+    return _report(report, words.validate(report))
 
 
 @retrying
 def version(root: str) -> Report:
     """Verdicts of closed rounds become the next dataset version."""
-    return _plain(build_version(open_workspace(Path(root)), now=clock()))
+    from retrue.steps.version import build_version
+
+    report = build_version(open_workspace(Path(root)), now=clock())
+    return _report(report, words.version(report))
 
 
 @retrying
 def train(root: str) -> Report:
     """A challenger is trained on the newest version and put to the gate."""
-    return _plain(train_model(open_workspace(Path(root)), now=clock()))
+    from retrue.steps.train import train_model
+
+    report = train_model(open_workspace(Path(root)), now=clock())
+    return _report(report, words.train(report))
 
 
 @retrying
 def record(root: str, message: str) -> str:
     """The records go to the data branch, so that they are not only on this machine."""
+    from retrue.recording import record_progress
+
     return record_progress(open_workspace(Path(root)), message, now=clock())
 
 
-def _plain(report: object) -> Report:
-    values = asdict(report) if is_dataclass(report) and not isinstance(report, type) else report
-    return cast("Report", json.loads(json.dumps(values, default=_item)))
-
-
-def _item(value: object) -> object:
-    """What JSON does not know: nested records, times, paths, numpy numbers."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    item = getattr(value, "item", None)
-    return item() if callable(item) else str(value)
+def _report(report: object, lines: Sequence[str]) -> Report:
+    return cast("Report", show.plain(report)) | {"words": list(lines)}

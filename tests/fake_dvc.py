@@ -35,8 +35,15 @@ class FakeDvc:
     ) -> Finished:
         if args[0] == "git":
             return run_process(args, cwd=cwd, env=env, timeout=timeout, stdin=stdin)
-        command, *rest = args[4:]  # python -m dvc --wait-for-lock
-        project = _Project(cwd)
+        if args[2] == "dvc":  # python -m dvc --wait-for-lock ...
+            calls = [list(args[4:])]
+        else:  # several in one process
+            calls = [call[1:] for call in cast("list[list[str]]", json.loads(args[-1]))]
+        for call in calls:
+            self._one(_Project(cwd), call[0], call[1:])
+        return Finished(code=0, out="", err="")
+
+    def _one(self, project: _Project, command: str, rest: Sequence[str]) -> None:
         if command == "add":
             for path in rest:
                 project.track(path)
@@ -48,7 +55,6 @@ class FakeDvc:
             project.build()
         else:
             project.fit()
-        return Finished(code=0, out="", err="")
 
 
 class _Project:

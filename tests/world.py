@@ -11,7 +11,7 @@ import json
 import pickle
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -42,10 +42,11 @@ BUCKET = "memory://bucket"
 PEOPLE = (
     SimulatedAnnotator(name="ann", accuracy=1.0, seconds=3.0),
     SimulatedAnnotator(name="bob", accuracy=0.95, seconds=3.0),
-    SimulatedAnnotator(name="cleo", accuracy=0.8, seconds=2.0),
+    SimulatedAnnotator(name="cleo", accuracy=0.9, seconds=2.0),
     SimulatedAnnotator(name="ann", accuracy=1.0, seconds=4.0, group="adjudicator"),
 )
 
+EXPERTS = tuple(replace(person, accuracy=1.0) for person in PEOPLE)  # who never disagree
 
 SPEC = ModelSpec(
     trainer="sklearn",
@@ -69,7 +70,7 @@ def a_config(**changes: object) -> Config:
             "inference": {"uri": f"{BUCKET}/log", "key": "id", "probabilities": "p_*"},
             "fields": {"x": {"type": "number"}, "y": {"type": "number"}},
         },
-        "select": {"budget": 30, "bootstrap": 40, "caps": {"cost_per_label": "0.10 EUR"}},
+        "select": {"budget": 30, "bootstrap": 60, "caps": {"cost_per_label": "0.10 EUR"}},
         "round": {"open": "auto"},
         "model": {"promote": "auto"},
         "drift": {"probe": {"labels": 20, "max": 40}},

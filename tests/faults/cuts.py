@@ -30,6 +30,7 @@ class Cuts:
     when: Literal["before", "after"] = "before"
     how: Literal["kill", "cut"] = "kill"
     calls: list[str] = field(default_factory=list)
+    leases: list[object] = field(default_factory=list)  # kept, or Python would give them back
 
     def around(self, name: str, call: Callable[[], Any]) -> Any:
         self.calls.append(name)
@@ -75,6 +76,7 @@ class _Cut:
         @contextmanager
         def held(*args: Any, **kwargs: Any) -> Iterator[Any]:
             manager = member(*args, **kwargs)
+            self._cuts.leases.append(manager)
             lease = self._cuts.around(f"{label}.enter", manager.__enter__)
             try:
                 yield lease
