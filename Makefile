@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .venv-bootstrap/bin/uv)
 export PYTHONHASHSEED = random
 
-.PHONY: demo test check bench lock clean ready
+.PHONY: demo test test-services check bench lock clean ready
 
 ready: $(READY)
 
@@ -27,6 +27,10 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -q
+
+# Real services, started from packages on loopback; slow, and not part of `make test`.
+test-services: $(READY)
+	$(BIN)/python -m pytest -q -m "slow or service" tests
 
 check: $(READY)
 	$(BIN)/ruff format --check .

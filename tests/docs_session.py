@@ -92,7 +92,8 @@ def _parse(command: Any, name: str, words: list[str], parent: Any) -> None:
     ctx = command.make_context(name, words, parent=parent)
     rest = [*ctx._protected_args, *ctx.args]
     if hasattr(command, "resolve_command") and rest:
-        _parse(*reversed(command.resolve_command(ctx, rest)[:2]), rest[1:], ctx)
+        below, inner, left = command.resolve_command(ctx, rest)
+        _parse(inner, below, left, ctx)
 
 
 class Session:

@@ -162,7 +162,7 @@ def test_the_first_page_shows_what_a_real_demo_printed():
 def merged(base: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
     """A part of a configuration laid over another, section by section."""
     return base | {
-        name: merged(base[name], value)
+        name: merged(base[name], cast("dict[str, Any]", value))
         if isinstance(value, dict) and isinstance(base.get(name), dict)
         else value
         for name, value in more.items()
@@ -188,7 +188,7 @@ def sections_in(annotation: Any) -> list[type[BaseModel]]:
 def paths(value: dict[str, Any], before: str = "") -> Iterator[str]:
     """The paths of all settings in a configuration."""
     for name, item in value.items():
-        first: Any = item[0] if isinstance(item, list) and item else item
+        first = cast("Any", item[0] if isinstance(item, list) and item else item)
         if isinstance(first, dict) and name not in FREE:
             yield from paths(cast("dict[str, Any]", first), f"{before}{name}.")
         else:

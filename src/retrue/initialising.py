@@ -14,7 +14,7 @@ from retrue.errors import WorkspaceError
 __all__ = ["Kind", "make_workspace", "template_file"]
 
 Kind = Literal["table", "text", "image"]
-SHARED = ("dvc.yaml",)
+SHARED = ("dvc.yaml", "prefect.yaml")
 PACKAGE = Path(retrue.__file__).parent
 
 
@@ -58,7 +58,9 @@ def make_workspace(
     root.mkdir(parents=True, exist_ok=True)
     copied = _copy(root, kind)
     _ignore(root / ".gitignore")
-    _name(root / PROJECT_FILE, project or _name_of(root))
+    name = project or _name_of(root)
+    _name(root / PROJECT_FILE, "project: ", name)
+    _name(root / "prefect.yaml", "name: &project ", name)
     config = load_config(root)
     for stream in (config.data.incoming, config.data.inference):
         if stream is not None and "://" not in stream.uri:
@@ -124,9 +126,10 @@ def _commit(root: Path, names: list[str], project: str) -> None:
     git(*identity, "commit", "-m", f"Start the workspace {project}", "--", *names)
 
 
-def _name(path: Path, project: str) -> None:
+def _name(path: Path, key: str, project: str) -> None:
     text = path.read_text(encoding="utf-8")
-    path.write_text(re.sub(r"(?m)^project: \S+", f"project: {project}", text), encoding="utf-8")
+    named = re.sub(rf"(?m)^{re.escape(key)}\S+", f"{key}{project}", text)
+    path.write_text(named, encoding="utf-8")
 
 
 def _name_of(root: Path) -> str:

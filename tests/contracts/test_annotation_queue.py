@@ -13,8 +13,10 @@ import pytest
 from retrue.adapters.queue_embedded import EmbeddedQueue
 from retrue.adapters.queue_files import FileQueue
 from retrue.adapters.queue_memory import MemoryQueue
+from retrue.config import Labels
 from retrue.ports import AnnotationQueue
 from retrue.records import Answer, ProjectKey, QueueTask
+from services.label_studio import LabelStudioServer
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CROWD = ProjectKey(schema_version=1, guideline_version="1", overlap=2, group="crowd")
@@ -54,21 +56,46 @@ class EmbeddedPeople:
 class Bench:
     queue: AnnotationQueue
     people: People
+    odd: str = '{"odd": ["ß", 1.50]}'  # an answer outside every schema, as this tool can hold it
 
 
 def embedded(queue: EmbeddedQueue) -> Bench:
     return Bench(queue, EmbeddedPeople(queue))
 
 
-BENCHES: dict[str, Callable[[Path], Bench]] = {
-    "files": lambda folder: embedded(FileQueue(folder / "queue")),
-    "memory": lambda _: embedded(MemoryQueue()),
+def label_studio(server: LabelStudioServer, folder: Path) -> Bench:
+    from retrue.adapters.queue_label_studio import LabelStudioQueue
+    from services.label_studio_people import LabelStudioPeople
+
+    queue = LabelStudioQueue(
+        server.url,
+        server.token,
+        project_prefix=str(folder),  # another workspace for every test
+        schema_of=lambda _: Labels(kind="choice", classes=("cat", "dog")),
+        link=lambda uri: uri,
+        settle=0.2,
+    )
+    return Bench(queue, LabelStudioPeople(server, queue), odd='"Übergröße \u2028 🦉"')
+
+
+BENCHES: dict[str, Callable[[pytest.FixtureRequest, Path], Bench]] = {
+    "files": lambda _, folder: embedded(FileQueue(folder / "queue")),
+    "memory": lambda _, __: embedded(MemoryQueue()),
+    "label_studio": lambda request, folder: label_studio(
+        request.getfixturevalue("label_studio_server"), folder
+    ),
 }
+REAL = {"label_studio"}
 
 
-@pytest.fixture(params=sorted(BENCHES))
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=pytest.mark.service if name in REAL else ())
+        for name in sorted(BENCHES)
+    ]
+)
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
-    return BENCHES[request.param](tmp_path)
+    return BENCHES[request.param](request, tmp_path)
 
 
 def task(key: str, **display: str) -> QueueTask:
@@ -133,12 +160,13 @@ def test_tool_ids_are_not_given_twice(bench: Bench):
 
 def test_an_answer_is_told_as_it_was_given(bench: Bench):
     bench.queue.add([task("t1")])
-    answer_id = bench.people.answer("t1", "ann", '{"odd": ["ß", 1.50]}', tool_id=None)
+    answer_id = bench.people.answer("t1", "ann@example.com", bench.odd, tool_id=None)
 
     (answer,) = bench.queue.answers("").answers
 
-    assert (answer.answer_id, answer.task_key, answer.annotator) == (answer_id, "t1", "ann")
-    assert (answer.status, answer.value) == ("answered", '{"odd": ["ß", 1.50]}')
+    assert (answer.answer_id, answer.task_key) == (answer_id, "t1")
+    assert answer.annotator == "ann@example.com"
+    assert (answer.status, answer.value) == ("answered", bench.odd)
     assert answer.note == "é"
     assert answer.lead_seconds == 1.5
     assert answer.answered_at.utcoffset() is not None

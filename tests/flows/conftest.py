@@ -53,7 +53,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = yaml.safe_load(path.read_text())
     config["select"] = {"budget": 6}
     config["labels"] = {"answers_per_item": {"train": 1, "audit": 1}}
-    config["validate"] = {"min_confidence": 0}  # one word is enough: no disputes
     config["data"].pop("display")
     path.write_text(yaml.safe_dump(config))
     rows = "".join(f"f-{i},{i},{'red' if i % 2 else 'green'}\n" for i in range(ROWS))

@@ -96,9 +96,11 @@ def test_answers_to_tasks_that_are_not_ours_are_kept_apart(tmp_path: Path):
     world.queue.answer(first_task(world), "ann", '"left"', now=world.now)
 
     report = collect(world)
+    world.queue.delete(world.records.answers(UNKNOWN)[0].answer_id, now=world.now)
+    taken_back = collect(world)
 
-    assert (report.new, report.unknown) == (2, 1)
-    assert [a.task_key for a in world.records.answers(UNKNOWN)] == ["theirs"]
+    assert (report.new, report.unknown, taken_back.deleted) == (2, 1, 1)
+    assert [a.task_key for a in world.records.answers(UNKNOWN)] == ["theirs", "theirs"]
     assert len(on_file(world)) == 1
 
 

@@ -182,6 +182,20 @@ def test_where_no_log_tells_the_champion_is_asked_what_it_hesitates_about(world)
     assert all(task.predicted_probability is not None for task in tasks_of(world, report))
 
 
+def test_ten_rows_are_scored_for_each_that_active_picks_even_without_a_novel_arm(tmp_path):
+    shares = {"audit": 0.2, "random": 0.1, "active": 0.7, "novel": 0.0}
+    select_ = {"budget": 20, "bootstrap": 60, "shares": shares}
+    world = trained(World(tmp_path, config=a_config(select=select_)))
+    world.arrive("b", 300)
+    ingest(world)
+
+    report = request(world, stream="incoming", budget=20)
+
+    active = tasks_of(world, report, "active")
+    assert len(active) == 14
+    assert max(task.score for task in active) < 0.6  # of 14 rows by chance, several are surer
+
+
 def test_a_log_of_another_model_is_not_stored_as_the_champions_prediction(tmp_path):
     data = a_config().data.model_dump(exclude_none=True)
     data["inference"]["model_version"] = "model"

@@ -168,6 +168,7 @@ def test_an_earlier_version_keeps_its_digest_under_a_later_schema(tmp_path: Path
         version=2,
         migrations=[{"to": 2, "op": "rename", "source": ["left"], "target": ["west"]}],
     )
+    changed_answer(world)
     come_home(world)
     second = build(world, force=True).manifest
 

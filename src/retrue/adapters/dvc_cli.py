@@ -16,7 +16,7 @@ from pathlib import Path
 from retrue.adapters.process import Finished, Runner, last_words, run_process, without_passwords
 from retrue.errors import RepoError, ServiceUnavailable, TransientError
 
-__all__ = ["REMOTE", "Dvc", "DvcPlaces", "dvc_places"]
+__all__ = ["REMOTE", "Dvc", "DvcPlaces", "dvc_places", "name_remote"]
 
 REMOTE = "retrue"  # the name of our remote in DVC's configuration
 _LOCAL_REMOTE = Path(".retrue/dvc-remote")
@@ -38,6 +38,7 @@ class DvcPlaces:
     """Where DVC keeps a workspace's bytes, and the settings that say so."""
 
     shown: str  # the remote for people to read, without passwords
+    public: str | None  # the remote as clones may know it; None: only this machine reaches it
     settings: str  # text of a DVC configuration file; may hold secrets, never committed
 
 
@@ -66,7 +67,24 @@ def dvc_places(workspace: Path, remote: str | None) -> DvcPlaces:
     text = io.StringIO()
     parser.write(text)
     shown = remote or f"{_LOCAL_REMOTE} (a folder on this machine only)"
-    return DvcPlaces(shown=without_passwords(shown), settings=text.getvalue())
+    secret = remote is None or without_passwords(remote) != remote
+    return DvcPlaces(
+        shown=without_passwords(shown), public=None if secret else url, settings=text.getvalue()
+    )
+
+
+def name_remote(config: Path, url: str | None) -> None:
+    """Write the remote into a DVC configuration that is committed, so that clones can pull.
+
+    A default remote that a person has named there stays as it is.
+    """
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(config, encoding="utf-8")
+    if url is None or parser.get("core", "remote", fallback=None) is not None:
+        return
+    parser.read_dict({"core": {"remote": REMOTE}, f"'remote \"{REMOTE}\"'": {"url": url}})
+    with config.open("w", encoding="utf-8") as file:
+        parser.write(file)
 
 
 class Dvc:

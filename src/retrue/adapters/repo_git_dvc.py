@@ -17,7 +17,7 @@ from typing import cast
 import yaml
 
 from retrue.adapters.dataset_files import read_manifest, read_rows
-from retrue.adapters.dvc_cli import Dvc, DvcPlaces, dvc_places
+from retrue.adapters.dvc_cli import Dvc, DvcPlaces, dvc_places, name_remote
 from retrue.adapters.fit_files import read_fit
 from retrue.adapters.process import Runner, run_process
 from retrue.adapters.record_links import link_files, record_names
@@ -187,8 +187,10 @@ class GitDvcRepo:
         dvc = self._dvc()
         if not (self._tree.folder / ".dvc/config").exists():
             dvc.init(subdir=bool(self._tree.prefix))
+        places = self._places()
+        name_remote(self._tree.folder / ".dvc/config", places.public)
         private = self._tree.folder / ".dvc/config.local"
-        private.write_text(self._places().settings, encoding="utf-8")
+        private.write_text(places.settings, encoding="utf-8")
         private.chmod(0o600)
         return base, dvc
 

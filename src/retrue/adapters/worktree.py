@@ -159,7 +159,8 @@ class Worktree:
         """Config files that are in the worktree, or were in the person's commit."""
         tracked = self.git("ls-files", "-z", "--", f"{self.prefix}configs")
         copied = [str(p.relative_to(self._path)) for p in _files(self.folder / "configs")]
-        return [n for n in tracked.split("\0") if n] + copied + [f"{self.prefix}dvc.yaml"]
+        ours = [f"{self.prefix}dvc.yaml", f"{self.prefix}.dvc/config"]
+        return [n for n in tracked.split("\0") if n] + copied + ours
 
     def _copy_from_disk(self) -> None:
         """Configs and `dvc.yaml` as they are now, less what the person's .gitignore names."""

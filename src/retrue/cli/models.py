@@ -107,7 +107,9 @@ def promote(
             typer.echo(line)
     if against and not force_reason:
         typer.echo(
-            f"The gate refuses: {against}. To promote all the same, give --force-reason.", err=True
+            f"The gate refuses: {against.rstrip('.')}. To promote all the same, give "
+            "--force-reason.",
+            err=True,
         )
         raise typer.Exit(GATE_REFUSED)
     version = facts.model.version

@@ -20,6 +20,15 @@ app = typer.Typer()
 flows = typer.Typer(no_args_is_help=True)
 app.add_typer(flows, name="run")
 
+# Read when Prefect is imported. One line per step is what people want to see on a terminal.
+PREFECT = {
+    # Without an API, Prefect starts a server of its own: on a busy machine 20 s are too few.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_LOGGING_LOGGERS_PREFECT_LEVEL": "WARNING",
+    "PREFECT_LOGGING_LOGGERS_PREFECT_FLOW_RUNS_LEVEL": "INFO",
+    "PREFECT_LOGGING_LOGGERS_PREFECT_TASK_RUNS_LEVEL": "WARNING",
+    "PREFECT_LOGGING_FORMATTERS_STANDARD_FLOW_RUN_FMT": "%(asctime)s  %(message)s",
+}
 Flow = Callable[[str], Mapping[str, object]]
 
 
@@ -62,12 +71,14 @@ def _run_flow(call: Call, name: str) -> None:
     from retrue.wiring import find_root, quiet_telemetry
 
     quiet_telemetry()
-    # Without an API, Prefect starts a server of its own: on a busy machine 20 s are too few.
-    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+    for setting, value in PREFECT.items():
+        os.environ.setdefault(setting, value)
     root = find_root(call.folder)
     flow = load_flow(root, name)
     report = flow(str(root))
-    call.show(report, [f"{name.replace('_', '-')}: done. `retrue status` says where things stand."])
+    done = "nothing to do" if report.get("idle") else "done"
+    command = name.replace("_", "-")
+    call.show(report, [f"{command}: {done}. `retrue status` says where things stand."])
 
 
 def load_flow(root: Path, name: str) -> Flow:

@@ -61,17 +61,20 @@ def _numpy(value: object) -> Json:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table; numbers are set to the right, None is a dash."""
+    """Print a table; numbers are set to the right, None is a dash, no row is `none yet`."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     shown = [list(row) for row in rows]
+    if not shown:
+        print_lines(["none yet"])
+        return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for place, name in enumerate(columns):
         numbers = all(isinstance(row[place], int | float | None) for row in shown)
-        table.add_column(name, justify="right" if numbers and shown else "left")
+        table.add_column(name, justify="right" if numbers else "left")
     for row in shown:
         table.add_row(*(Text(_cell(value)) for value in row))  # Text: "[b]" is a label, not bold
     console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)

@@ -1,0 +1,231 @@
+"""The few calls we make of Label Studio, in its own words, as typed as it lets us."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import cast
+
+from pydantic import BaseModel, Field
+
+from retrue.adapters.label_studio_client import LabelStudioClient
+from retrue.records import Json
+
+__all__ = [
+    "KEY",
+    "Annotation",
+    "LabelStudioApi",
+    "ToolProject",
+    "ToolTask",
+    "asked_for",
+    "condition",
+]
+
+KEY = "retrue_key"  # name of our key in a task's data
+PAGE = 500  # tasks with their answers
+LIGHT_PAGE = 2_500  # tasks with a few fields only: 0.3 s per thousand
+LONGEST_QUERY = 1_500  # characters; servers refuse long addresses
+LOOKUP = "lookup"  # title of a view that lives for one question
+
+
+class ToolProject(BaseModel):
+    """A project, and how much is in it."""
+
+    id: int
+    title: str = ""
+    description: str | None = None
+    label_config: str = ""
+    task_number: int | None = None
+    total_annotations_number: int | None = None  # without skipped ones
+    skipped_annotations_number: int | None = None
+
+    @property
+    def answers(self) -> int:
+        """Answers it holds, skipped ones too."""
+        return (self.total_annotations_number or 0) + (self.skipped_annotations_number or 0)
+
+
+class Annotation(BaseModel):
+    """One person's answer; `result` is checked by nobody on the server."""
+
+    id: int
+    result: list[dict[str, object]] = Field(default_factory=list[dict[str, object]])
+    completed_by: int | None = None
+    was_cancelled: bool = False
+    updated_at: datetime
+    lead_time: float | None = None
+
+
+class ToolTask(BaseModel):
+    """A task; fields that were not asked for keep their defaults."""
+
+    id: int
+    data: dict[str, object] = Field(default_factory=dict[str, object])
+    updated_at: datetime | None = None
+    total_annotations: int = 0
+    cancelled_annotations: int = 0
+    draft_exists: bool | None = None  # None: the server did not look
+    annotations: list[Annotation] = Field(default_factory=list[Annotation])
+
+    @property
+    def key(self) -> str:
+        """Our key; "" for a task that is not ours."""
+        key = self.data.get(KEY)
+        return key if isinstance(key, str) else ""
+
+
+class _Projects(BaseModel):
+    count: int
+    results: list[ToolProject]
+
+
+class _Tasks(BaseModel):
+    total: int
+    tasks: list[ToolTask]
+
+
+class _Id(BaseModel):
+    id: int
+
+
+class _User(BaseModel):
+    id: int
+    email: str = ""
+
+
+class _Done(BaseModel):
+    """A reply whose content nobody may depend on."""
+
+
+def condition(field: str, operator: str, kind: str, value: Json) -> dict[str, Json]:
+    """One condition of a data manager's filter."""
+    return {"filter": f"filter:tasks:{field}", "operator": operator, "type": kind, "value": value}
+
+
+def asked_for(keys: Collection[str]) -> list[dict[str, Json]]:
+    """Tasks with one of these keys; the second part is always true and makes the server look."""
+    return [
+        condition(f"data.{KEY}", "in_list", "List", cast("list[Json]", sorted(keys))),
+        # A field is only filled in where a filter names it.
+        condition("draft_exists", "in_list", "List", [True, False]),
+    ]
+
+
+class LabelStudioApi:
+    """Projects, tasks, views and people of one server."""
+
+    def __init__(self, client: LabelStudioClient) -> None:
+        """Speak through a client."""
+        self._client = client
+
+    @property
+    def server_time(self) -> datetime | None:
+        """The server's clock at its last reply, whole seconds; None if it did not say."""
+        return self._client.server_time
+
+    def projects(self) -> list[ToolProject]:
+        """Every project the token's user sees."""
+        found: dict[int, ToolProject] = {}
+        counters = "task_number,total_annotations_number,skipped_annotations_number"
+        names = f"id,title,description,label_config,{counters}"
+        page, wanted = 1, 1
+        while len(found) < wanted:
+            params = {"page": page, "page_size": 100, "include": names}
+            reply = self._client.get("/api/projects/", _Projects, params)
+            if not reply.results:
+                break  # one was deleted while we looked
+            found |= {project.id: project for project in reply.results}
+            page, wanted = page + 1, reply.count
+        return [found[number] for number in sorted(found)]
+
+    def create_project(self, settings: Mapping[str, Json]) -> ToolProject:
+        """A new project; not tried twice."""
+        return self._client.post("/api/projects/", ToolProject, dict(settings), again=False)
+
+    def add_tasks(self, project: int, data: Sequence[Mapping[str, Json]]) -> None:
+        """Import tasks; not tried twice, and what the reply says is not believed."""
+        body: list[Json] = [{"data": dict(item)} for item in data]
+        path = f"/api/projects/{project}/import"
+        self._client.post(path, _Done, body, {"return_task_ids": "false"}, again=False)
+
+    def remove_tasks(self, project: int, tool_ids: Sequence[int]) -> None:
+        """Delete those of these tasks that hold neither answer nor draft when it is done."""
+        ids = cast("list[Json]", list(tool_ids))
+        if not ids:
+            raise ValueError("tool_ids: expected some, got none, which would mean all")
+        conditions: list[Json] = [
+            condition("id", "in_list", "List", ids),
+            condition("total_annotations", "equal", "Number", 0),
+            condition("cancelled_annotations", "equal", "Number", 0),
+            condition("draft_exists", "equal", "Boolean", value=False),
+        ]
+        body: Json = {
+            "filters": {"conjunction": "and", "items": conditions},
+            "selectedItems": {"all": False, "included": ids},
+        }
+        params: dict[str, str | int] = {"id": "delete_tasks", "project": project}
+        self._client.post("/api/dm/actions/", _Done, body, params, again=True)
+
+    def light_tasks(
+        self, project: int, conditions: Sequence[dict[str, Json]]
+    ) -> tuple[int, list[ToolTask]]:
+        """How many tasks match, and those found: id, data and counters only."""
+        names = "id,data,total_annotations,cancelled_annotations,draft_exists"
+        params: dict[str, str | int] = {"include": names}
+        with self._lookup(project, conditions) as view:
+            return self._pages(project, LIGHT_PAGE, {**params, **view})
+
+    def answered_tasks(
+        self, project: int, conditions: Sequence[dict[str, Json]]
+    ) -> tuple[int, list[ToolTask]]:
+        """How many tasks match, and those found, with their answers."""
+        # The list of fields to include is applied to the annotations inside, too.
+        inside = "result,completed_by,was_cancelled,lead_time"
+        names = f"id,data,updated_at,annotations,{inside}"
+        params: dict[str, str | int] = {"fields": "all", "include": names}
+        with self._lookup(project, conditions) as view:
+            return self._pages(project, PAGE, {**params, **view})
+
+    def emails(self) -> dict[int, str]:
+        """User id -> e-mail, of everybody in the organisation."""
+        return {user.id: user.email for user in self._client.get("/api/users/", list[_User])}
+
+    @contextmanager
+    def _lookup(
+        self, project: int, conditions: Sequence[dict[str, Json]]
+    ) -> Generator[dict[str, str | int]]:
+        """The conditions as parameters; long ones as a view that lives as long as the question."""
+        filters: Json = {"conjunction": "and", "items": cast("list[Json]", list(conditions))}
+        short = json.dumps({"filters": filters})
+        if not conditions:
+            yield {}
+        elif len(short) < LONGEST_QUERY:
+            yield {"query": short}
+        else:
+            body: Json = {"project": project, "data": {"title": LOOKUP, "filters": filters}}
+            view = self._client.post("/api/dm/views/", _Id, body, again=True)
+            try:
+                yield {"view": view.id}
+            finally:
+                self._client.delete(f"/api/dm/views/{view.id}/")
+
+    def _pages(
+        self, project: int, size: int, params: Mapping[str, str | int]
+    ) -> tuple[int, list[ToolTask]]:
+        found: dict[int, ToolTask] = {}
+        page, total = 1, 1
+        # By the total: a page past the end is a 404.
+        while (page - 1) * size < total:
+            asked = {
+                **params,
+                "project": project,
+                "page": page,
+                "page_size": size,
+                "resolve_uri": "false",
+            }
+            reply = self._client.get("/api/tasks/", _Tasks, asked)
+            found |= {task.id: task for task in reply.tasks}
+            page, total = page + 1, reply.total
+        return total, [found[number] for number in sorted(found)]
