@@ -99,6 +99,7 @@ class Records:
         status: AnswerStatus = "answered",
         answer_id: str = "",
         note: str = "",
+        days: float = 0,
     ) -> None:
         self.seq += 1
         answer = Answer(
@@ -112,7 +113,7 @@ class Records:
             note=note,
             lead_seconds=2.0,
             answered_at=NOON,
-            observed_at=NOON,
+            observed_at=NOON + timedelta(days=days),
         )
         self.record.append_answers(task, [answer])
 
@@ -342,3 +343,19 @@ def test_the_last_verdict_counts_whichever_round_it_is_in(tmp_path: Path):
 
 def test_nothing_was_ever_asked(tmp_path: Path):
     assert gather(Records(tmp_path).world.workspace(), now=NOON) == {}
+
+
+def test_a_change_after_the_grace_time_stays_on_record_and_counts_no_more(tmp_path: Path):
+    made = Records(tmp_path, round={"grace_days": 30})
+    made.ask("one")
+    made.say("one", "ann", "left", answer_id="1")
+    made.decide("round-closed", "one")
+
+    made.say("one", "ann", "right", answer_id="1", days=29)
+    within = votes(made.gathered(days=31))
+    made.say("one", "ann", "left", answer_id="1", days=31)
+    after = votes(made.gathered(days=32))
+
+    assert within == [("ann", '"right"')]
+    assert after == within
+    assert len(made.record.answers("one")) == 3

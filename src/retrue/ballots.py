@@ -47,6 +47,7 @@ class _Growing:
 def gather(workspace: Workspace, *, now: datetime) -> dict[str, Asked]:
     """All samples of all rounds that were not cancelled, by sample id."""
     patience = timedelta(days=workspace.config.round.timeout_days)
+    grace = timedelta(days=workspace.config.round.grace_days)
     growing: dict[str, _Growing] = {}
     people_in: defaultdict[str, set[str]] = defaultdict(set)
     voids = read_voids(workspace.records)
@@ -55,13 +56,17 @@ def gather(workspace: Workspace, *, now: datetime) -> dict[str, Asked]:
         by_key = {task.task_key: task for task in workspace.records.tasks(item.plan.round_id)}
         late = item.opened_at is not None and now - item.opened_at > patience
         late = late or item.state in ("closed", "published")  # a person may close before the time
+        # Later answers stay on record, but a version must come to rest some day.
+        deadline = item.closed_at and item.closed_at + grace
         for task in by_key.values():
             sample = growing.setdefault(task.sample_id, _Growing())
             sample.tasks.append(task)
             if item.state != "planned":  # nobody is asked before it is opened
                 sample.asked.append(task)
             sample.overdue = late and task.arm not in PEOPLE_ONLY
-        for answer in live_answers(workspace.records.answers(item.plan.round_id)):
+        for answer in live_answers(
+            _in_time(workspace.records.answers(item.plan.round_id), deadline)
+        ):
             task = by_key.get(answer.task_key)
             if task is not None:
                 # A voided answer was given all the same: its question is not asked there again.
@@ -76,6 +81,10 @@ def gather(workspace: Workspace, *, now: datetime) -> dict[str, Asked]:
         sample_id: _asked(workspace, sample_id, sample, people_in, verdicts.get(sample_id))
         for sample_id, sample in growing.items()
     }
+
+
+def _in_time(answers: Sequence[Answer], deadline: datetime | None) -> list[Answer]:
+    return [one for one in answers if deadline is None or one.observed_at <= deadline]
 
 
 def last_verdicts(workspace: Workspace) -> dict[str, Verdict]:

@@ -65,7 +65,15 @@ def running(folder: Path) -> Iterator[LabelStudioServer]:
     log = folder / "server.log"
     with log.open("wb") as out:
         process = subprocess.Popen(  # noqa: S603
-            [program(), "start", "--no-browser", "--internal-host", "127.0.0.1", "--port", f"{port}"],
+            [
+                program(),
+                "start",
+                "--no-browser",
+                "--internal-host",
+                "127.0.0.1",
+                "--port",
+                f"{port}",
+            ],
             env=_environment(folder, password, token),
             cwd=folder,
             stdout=out,

@@ -6,6 +6,7 @@ Everything that differs between SQLite and PostgreSQL is here.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -112,9 +113,9 @@ def _set_up_sqlite(engine: Engine) -> None:
     """Settings of each connection, and a BEGIN we choose: the driver's comes only at a write."""
 
     def settings(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+        connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")  # first: the others may wait
+        _use_wal(connection)
         for pragma in (
-            f"busy_timeout = {_BUSY_MS}",  # first: the next ones may have to wait
-            "journal_mode = WAL",  # readers (`status`) do not wait for a writer
             # FULL, not NORMAL: a power cut must not take back a token that was granted, and our
             # commits are too few for the one fsync each to be felt.
             "synchronous = FULL",
@@ -130,6 +131,24 @@ def _set_up_sqlite(engine: Engine) -> None:
 
     event.listen(engine, "connect", settings)
     event.listen(engine, "begin", begin)
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Write-ahead log: readers (`status`) do not wait for a writer.
+
+    Only the first connection ever changes the mode, and SQLite answers that with "locked" at once,
+    whatever the busy timeout, while another process has the new file open.
+    """
+    patience = time.monotonic() + _BUSY_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > patience:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 @contextmanager
