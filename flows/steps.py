@@ -93,8 +93,8 @@ def select(root: str) -> Report:
 @retrying
 def request(root: str, kind: str, why: str, budget: int | None, person: str | None) -> Report:
     """A round that a person asks for is planned."""
+    from retrue.acts.requesting import requested_opening
     from retrue.records import RoundKind
-    from retrue.requesting import requested_opening
     from retrue.steps.select import request_round
 
     workspace = open_workspace(Path(root), person=person)

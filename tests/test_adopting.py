@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from retrue.adopting import adopt_labels
-from retrue.ballots import gather
+from retrue.acts.adopting import adopt_labels
+from retrue.acts.label_files import LabelLine, read_label_file
 from retrue.cli.adopts import app
 from retrue.errors import ConfigError, WorkspaceError
-from retrue.label_files import LabelLine, read_label_file
+from retrue.reading.ballots import gather
 from retrue.steps.collect import collect_answers
 from retrue.steps.push import push_tasks
 from retrue.steps.validate import judge_answers

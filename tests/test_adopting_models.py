@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from retrue.acts.adopting_models import adopt_model, spec_of
 from retrue.adapters.model_files import ModelSpec
-from retrue.adopting_models import adopt_model, spec_of
 from retrue.errors import ConfigError, ModelError
 from retrue.records import ModelVersion
 from small_world import NOON, SmallWorld, a_config, fruit_labels

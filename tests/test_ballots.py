@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from retrue.adapters.records_memory import MemoryRoundRecord
-from retrue.ballots import Asked, gather, last_verdicts
 from retrue.config import Labels
+from retrue.reading.ballots import Asked, gather, last_verdicts
 from retrue.records import (
     AnnotatorGroup,
     Answer,

@@ -11,13 +11,13 @@ from typer.testing import CliRunner
 from dataset_workspace import CONFIG, LEASE, add_round, decide_version, make_workspace
 from fake_dvc import FakeDvc
 from retrue.adapters.repo_git_dvc import GitDvcRepo
-from retrue.blame import blame, lineage, verify_versions
 from retrue.cli.call import Call
 from retrue.cli.datasets import app
 from retrue.cli.stage import migrate_under
 from retrue.dataset import open_dataset
 from retrue.dataset_export import export_dataset
 from retrue.errors import RecordError, RepoError
+from retrue.reading.blame import blame, lineage, verify_versions
 from retrue.steps.push import push_tasks
 from retrue.steps.train import train_model
 from small_world import NOON, SmallWorld, fruit_labels

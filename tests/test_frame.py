@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from retrue.frame import Wanted, draw_frame, fetch, with_outputs
 from retrue.ports import Scores
+from retrue.reading.frame import Wanted, draw_frame, fetch, with_outputs
 from retrue.records import ModelVersion, Window
 from retrue.steps.ingest import ingest_windows
 from world import BUCKET, World, a_config

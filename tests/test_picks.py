@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from loop_facts import BLANK, a_picture
-from retrue import picks
-from retrue.frame import Candidate, Drawn, Frame
-from retrue.picks import pick_arms
+from retrue.reading import picks
+from retrue.reading.frame import Candidate, Drawn, Frame
+from retrue.reading.picks import pick_arms
 from retrue.records import Sample
 from retrue.steps.ingest import ingest_windows
 from retrue.steps.select import select_samples

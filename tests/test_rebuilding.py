@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from retrue.acts.rebuilding import rebuild_ledger, recorded_windows
 from retrue.adapters.state_memory import MemoryWorkingState
 from retrue.core.window_json import window_from_json, window_to_json
 from retrue.errors import LeaseHeld, RecordError
-from retrue.rebuilding import rebuild_ledger, recorded_windows
 from retrue.steps.collect import collect_answers
 from retrue.steps.ingest import ingest_windows
 from retrue.steps.push import push_tasks

@@ -9,7 +9,7 @@ from retrue.core.profile import n_rows
 from retrue.cycle import close_rounds, open_rounds
 from retrue.errors import ModelError
 from retrue.ports import Scores
-from retrue.reference import (
+from retrue.reading.reference import (
     is_output,
     load_reference,
     profile_outputs,

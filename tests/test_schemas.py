@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from retrue.errors import ConfigError
-from retrue.schemas import apply_schema, plan_schema, recorded_schema, schema_problems
+from retrue.reading.schemas import apply_schema, plan_schema, recorded_schema, schema_problems
 from small_world import SmallWorld, fruit_labels
 
 RENAMED = {

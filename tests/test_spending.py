@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from loop_facts import a_round
+from retrue.reading.spending import answers_asked, answers_left, price_of
 from retrue.records import Answer, Task
-from retrue.spending import answers_asked, answers_left, price_of
 from world import World, a_config
 
 NOON = datetime(2026, 3, 31, 12, tzinfo=UTC)

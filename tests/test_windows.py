@@ -12,8 +12,8 @@ import pytest
 from retrue.core.batch_profile import first_centers, profile_columns
 from retrue.core.profile import CategoryProfile, NumberProfile
 from retrue.errors import ConfigError, StoreError
+from retrue.reading.windows import media_reader, pin_media, read_objects, read_window, samples_of
 from retrue.records import Window
-from retrue.windows import media_reader, pin_media, read_objects, read_window, samples_of
 from windows_bench import NOON, World, config, jsonl
 
 

@@ -49,7 +49,7 @@ def test_two_processes_that_answer_at_once_lose_nothing(tmp_path: Path):
     queue = FileQueue(tmp_path)
     queue.add([task(f"t{number}") for number in range(250)])
     writers = [
-        subprocess.Popen(  # noqa: S603
+        subprocess.Popen(
             [sys.executable, "-c", WRITER, str(tmp_path), name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

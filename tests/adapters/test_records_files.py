@@ -175,7 +175,7 @@ def test_writers_at_the_same_time_lose_nothing(tmp_path: Path):
     )
 
     writers = [
-        subprocess.Popen([sys.executable, "-c", script, *paths(tmp_path), str(writer)])  # noqa: S603
+        subprocess.Popen([sys.executable, "-c", script, *paths(tmp_path), str(writer)])
         for writer in range(2)
     ]
     codes = [process.wait(timeout=120) for process in writers]
@@ -297,7 +297,7 @@ except RecordError as error:
 @pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="needs a file size limit")
 @pytest.mark.parametrize("limit", [0, 8000])
 def test_a_disk_that_is_full_is_said_plainly_and_changes_nothing(tmp_path: Path, limit: int):
-    said = subprocess.run(  # noqa: S603
+    said = subprocess.run(
         [sys.executable, "-c", FULL_DISK, *paths(tmp_path), str(limit)],
         check=True,
         capture_output=True,

@@ -277,7 +277,7 @@ def test_opening_an_existing_ledger_does_not_import_alembic(sqlite_url: str):
         "sys.exit('alembic' in sys.modules)"
     )
 
-    ran = subprocess.run([sys.executable, "-c", program], check=False)  # noqa: S603 - our own text
+    ran = subprocess.run([sys.executable, "-c", program], check=False)
 
     assert ran.returncode == 0
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from retrue.ballots import gather
 from retrue.cli.people import app
+from retrue.reading.ballots import gather
 from retrue.steps.validate import judge_answers
 from small_world import SmallWorld
 

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from faults.cuts import Cuts, Killed, cut
-from retrue.ballots import last_verdicts
 from retrue.core.incident import read_incidents
 from retrue.cycle import close_rounds, open_rounds
 from retrue.errors import ServiceUnavailable
+from retrue.reading.ballots import last_verdicts
 from retrue.records import Decision
 from retrue.workspace import LEASE_TTL, Workspace
 from world import World

@@ -40,7 +40,7 @@ class Server:
 
     def call(self, root: Path, *words: str) -> str:
         command = [str(BIN / "prefect"), *words]
-        done = subprocess.run(  # noqa: S603 - ours
+        done = subprocess.run(
             command, cwd=root, env=self.env, capture_output=True, text=True, timeout=PATIENCE
         )
         assert done.returncode == 0, done.stdout + done.stderr
@@ -71,7 +71,7 @@ def wait_for(what: Callable[[], Any], seconds: float = PATIENCE) -> Any:
 def running(log: Path, env: dict[str, str], *words: str, cwd: Path) -> Iterator[None]:
     """A program of Prefect's in the background, ended with all it started."""
     with log.open("w") as out:
-        process = subprocess.Popen(  # noqa: S603 - ours
+        process = subprocess.Popen(
             [str(BIN / "prefect"), *words],
             cwd=cwd,
             env=env,
@@ -163,7 +163,7 @@ def test_without_a_server_two_cycles_run_and_prefect_s_database_may_be_lost_betw
 
     for _ in range(2):
         home.mkdir()
-        done = subprocess.run(  # noqa: S603 - ours
+        done = subprocess.run(
             [str(BIN / "retrue"), "-C", str(root), "run", "cycle", "--json"],
             env=environment(home),
             capture_output=True,

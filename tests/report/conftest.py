@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import pytest
-from report_world import DAY, DIGITS, HOUR, NOW, START, World, accuracy
 
+from report_world import DAY, DIGITS, HOUR, NOW, START, World, accuracy
 from retrue.core.profile import to_json
 from retrue.ports import Lease
 from retrue.records import Arm, Json, Window, canonical_json

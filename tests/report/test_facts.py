@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from report_world import DAY, HOSTILE, HOUR, NOW, START, World, answer, verdict
 
+from report_world import DAY, HOSTILE, HOUR, NOW, START, World, answer, verdict
 from retrue.records import canonical_json
 from retrue.report.facts import gather_facts
 from retrue.report.service import service_of

@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from report_world import DAY, HOSTILE, NOW, START, World, sample, verdict
 
+from report_world import DAY, HOSTILE, NOW, START, World, sample, verdict
 from retrue.records import canonical_json
 from retrue.report.page import render, write_report
 from retrue.report.sentences import headline

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from report_world import NOW, World, png
 
+from report_world import NOW, World, png
 from retrue.core.accuracy import Estimate
 from retrue.core.profile import profile_categories, profile_numbers
 from retrue.report import pictures

@@ -50,8 +50,8 @@ def install() -> Path:
         home.parent.mkdir(parents=True, exist_ok=True)
         uv = ("uv", "--no-config")
         python = str(home / "bin" / "python")
-        subprocess.run([*uv, "venv", "--python", sys.executable, home], check=True)  # noqa: S603
-        subprocess.run(  # noqa: S603
+        subprocess.run([*uv, "venv", "--python", sys.executable, home], check=True)
+        subprocess.run(
             [*uv, "pip", "install", "--python", python, f"label-studio=={VERSION}"], check=True
         )
     return program()
@@ -64,7 +64,7 @@ def running(folder: Path) -> Iterator[LabelStudioServer]:
     port, password, token = _free_port(), secrets.token_hex(12), secrets.token_hex(20)
     log = folder / "server.log"
     with log.open("wb") as out:
-        process = subprocess.Popen(  # noqa: S603
+        process = subprocess.Popen(
             [
                 program(),
                 "start",

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from retrue import probing
 from retrue.adapters.records_files import FileRoundRecord
 from retrue.core.incident import read_incidents
 from retrue.cycle import close_rounds, open_rounds
+from retrue.reading import probing
 from retrue.steps.collect import collect_answers
 from retrue.steps.drift import DriftReport, check_windows, close_incident
 from retrue.steps.ingest import ingest_windows

@@ -13,10 +13,10 @@ from retrue.adapters.models_memory import MemoryModels
 from retrue.core.gate import alpha_for
 from retrue.cycle import close_rounds, open_rounds
 from retrue.errors import ModelError, TrainingError
-from retrue.exam import Exam
 from retrue.ports import FitResult, Scores
+from retrue.reading.exam import Exam
+from retrue.reading.reference import load_reference
 from retrue.records import DatasetRow, Manifest, ModelVersion
-from retrue.reference import load_reference
 from retrue.steps.train import TrainReport, promote, rollback, train_model
 from world import EXPERTS, World, a_config, fitted, some_labels
 

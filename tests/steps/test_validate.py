@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from retrue.ballots import last_verdicts
+from retrue.reading.ballots import last_verdicts
 from retrue.records import Round, Task
 from retrue.steps.collect import collect_answers
 from retrue.steps.ingest import ingest_windows

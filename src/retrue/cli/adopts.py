@@ -11,8 +11,8 @@ import typer
 from retrue.cli.call import AsJson, DryRun, call_of, examples
 
 if TYPE_CHECKING:
-    from retrue.adopting import AdoptReport
-    from retrue.label_files import Unfit
+    from retrue.acts.adopting import AdoptReport
+    from retrue.acts.label_files import Unfit
 
 __all__ = ["app"]
 
@@ -52,8 +52,8 @@ def labels(
     as_json: AsJson = False,
 ) -> None:
     """Adopt a file of labels as a round of its own; running it twice adds nothing."""
-    from retrue.adopting import adopt_labels
-    from retrue.label_files import read_label_file
+    from retrue.acts.adopting import adopt_labels
+    from retrue.acts.label_files import read_label_file
     from retrue.recording import record_progress
 
     call = call_of(ctx, as_json=as_json)
@@ -95,7 +95,7 @@ def model(
     as_json: AsJson = False,
 ) -> None:
     """Bring a model that was trained elsewhere into the registry, as challenger."""
-    from retrue.adopting_models import adopt_model
+    from retrue.acts.adopting_models import adopt_model
 
     call = call_of(ctx, as_json=as_json)
     workspace = call.workspace(by_person=True)

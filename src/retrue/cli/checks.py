@@ -95,7 +95,7 @@ def _ledger(root: Path, config: Config) -> Check:
 def _schema(root: Path, labels: Labels) -> Check:
     """Whether labels.yaml contradicts the schema that stored labels were given under."""
     from retrue.adapters.records_files import FileRoundRecord
-    from retrue.schemas import recorded_schema, schema_digest
+    from retrue.reading.schemas import recorded_schema, schema_digest
 
     recorded, found = _attempt(
         "label schema",

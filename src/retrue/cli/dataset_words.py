@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from retrue.report.reading import plain_label
 
 if TYPE_CHECKING:
-    from retrue.blame import Blame, Lineage, VersionCheck
     from retrue.core.build import Diff
+    from retrue.reading.blame import Blame, Lineage, VersionCheck
     from retrue.records import DatasetRow, Manifest
 
 __all__ = ["blame", "diff", "lineage", "manifest", "verify"]

@@ -90,8 +90,8 @@ def blame(
     as_json: AsJson = False,
 ) -> None:
     """One sample: why it was picked, who said what when, what was ruled, who learned from it."""
-    from retrue.blame import blame as find
     from retrue.cli import dataset_words
+    from retrue.reading.blame import blame as find
     from retrue.wiring import open_dataset_repo
 
     call = call_of(ctx, as_json=as_json)
@@ -107,8 +107,8 @@ def lineage(
     as_json: AsJson = False,
 ) -> None:
     """What a model was made of: version, rounds, people, money."""
-    from retrue.blame import lineage as find
     from retrue.cli import dataset_words
+    from retrue.reading.blame import lineage as find
     from retrue.wiring import open_dataset_repo
 
     call = call_of(ctx, as_json=as_json)
@@ -169,9 +169,9 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Compute every version's digest again, from rows and records; exit code 1 if one differs."""
-    from retrue.blame import verify_versions
     from retrue.cli import dataset_words
     from retrue.cli.stage import migrate_under
+    from retrue.reading.blame import verify_versions
     from retrue.wiring import open_dataset_repo
 
     call = call_of(ctx, as_json=as_json)

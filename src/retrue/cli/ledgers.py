@@ -10,7 +10,7 @@ import typer
 from retrue.cli.call import AsJson, DryRun, call_of, examples
 
 if TYPE_CHECKING:
-    from retrue.rebuilding import RebuildReport
+    from retrue.acts.rebuilding import RebuildReport
 
 __all__ = ["app"]
 
@@ -30,7 +30,7 @@ def rebuild(
     as_json: AsJson = False,
 ) -> None:
     """Forget the working state and fill it from the records, after .retrue was lost."""
-    from retrue.rebuilding import rebuild_ledger, recorded_windows
+    from retrue.acts.rebuilding import rebuild_ledger, recorded_windows
 
     call = call_of(ctx, as_json=as_json)
     workspace = call.workspace()

@@ -114,8 +114,8 @@ def demo(
     ] = Path(".retrue-demo"),
 ) -> None:
     """Walk around the loop on real handwritten digits. Only the people are simulated."""
-    from retrue.demo import run_demo
-    from retrue.demo_screen import a_sample_to_blame, last_screen
+    from retrue.demo.screen import a_sample_to_blame, last_screen
+    from retrue.demo.story import run_demo
     from retrue.report.page import write_report
 
     call = call_of(ctx)

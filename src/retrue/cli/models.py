@@ -11,7 +11,7 @@ import typer
 from retrue.cli.call import AsJson, DryRun, call_of, examples
 
 if TYPE_CHECKING:
-    from retrue.model_evidence import ModelDiff, ModelFacts
+    from retrue.acts.model_evidence import ModelDiff, ModelFacts
 
 __all__ = ["app"]
 
@@ -30,8 +30,8 @@ def _group() -> None:
 @app.command("list", epilog=examples("retrue model list", "retrue model list --json"))
 def list_all(ctx: typer.Context, as_json: AsJson = False) -> None:
     """All models, oldest first."""
+    from retrue.acts.model_evidence import model_facts
     from retrue.cli import show
-    from retrue.model_evidence import model_facts
 
     call = call_of(ctx, as_json=as_json)
     found = model_facts(call.workspace())
@@ -56,7 +56,7 @@ def list_all(ctx: typer.Context, as_json: AsJson = False) -> None:
 @app.command("show", epilog=examples("retrue model show 3", "retrue model show champion"))
 def show_one(ctx: typer.Context, model: Name, as_json: AsJson = False) -> None:
     """One model: its data, its figures, the gate's evidence, its promotions."""
-    from retrue.model_evidence import model_facts
+    from retrue.acts.model_evidence import model_facts
 
     call = call_of(ctx, as_json=as_json)
     (found,) = model_facts(call.workspace(), model)
@@ -71,7 +71,7 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """Two models side by side: figures, data, and the test that compared them."""
-    from retrue.model_evidence import diff_models
+    from retrue.acts.model_evidence import diff_models
 
     call = call_of(ctx, as_json=as_json)
     found = diff_models(call.workspace(), a, b)
@@ -95,7 +95,7 @@ def promote(
     as_json: AsJson = False,
 ) -> None:
     """Make a model the champion, with its evidence; exit code 4 if the gate refuses."""
-    from retrue.model_evidence import model_facts, promote_by_hand, refusal
+    from retrue.acts.model_evidence import model_facts, promote_by_hand, refusal
     from retrue.recording import record_progress
 
     call = call_of(ctx, as_json=as_json)

@@ -12,7 +12,7 @@ from retrue.cli.call import AsJson, DryRun, call_of, examples
 
 if TYPE_CHECKING:
     from retrue.core.judge import AnnotatorReport
-    from retrue.voiding import VoidReport
+    from retrue.reading.voiding import VoidReport
     from retrue.workspace import Workspace
 
 __all__ = ["app"]
@@ -86,8 +86,8 @@ def void(
     as_json: AsJson = False,
 ) -> None:
     """Let a person's answers stop counting; they stay on record, old versions stay as they are."""
+    from retrue.reading.voiding import Void, void_answers
     from retrue.recording import record_progress
-    from retrue.voiding import Void, void_answers
 
     call = call_of(ctx, as_json=as_json)
     workspace = call.workspace(by_person=True)
@@ -104,8 +104,8 @@ def void(
 
 
 def _rate(workspace: Workspace, now: datetime) -> list[AnnotatorReport]:
-    from retrue.ballots import gather
     from retrue.core.judge import rate_annotators
+    from retrue.reading.ballots import gather
 
     checks = workspace.config.validate_
     return rate_annotators(

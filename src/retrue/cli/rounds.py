@@ -10,9 +10,9 @@ import typer
 from retrue.cli.call import AsJson, Call, DryRun, call_of, examples
 
 if TYPE_CHECKING:
-    from retrue.adjudicating import Dispute
-    from retrue.closing import EndReport
-    from retrue.round_view import RoundView
+    from retrue.acts.adjudicating import Dispute
+    from retrue.acts.closing import EndReport
+    from retrue.reading.round_view import RoundView
     from retrue.workspace import Workspace
 
 __all__ = ["app"]
@@ -50,9 +50,9 @@ def open_one(
     as_json: AsJson = False,
 ) -> None:
     """Plan a round you ask for; --dry-run shows the picks and the cost."""
+    from retrue.acts.requesting import requested_opening
     from retrue.cli import words
     from retrue.recording import record_progress
-    from retrue.requesting import requested_opening
     from retrue.steps.select import request_round
 
     call = call_of(ctx, as_json=as_json)
@@ -72,7 +72,7 @@ def open_one(
 def list_all(ctx: typer.Context, as_json: AsJson = False) -> None:
     """All rounds, oldest first."""
     from retrue.cli import show
-    from retrue.round_view import view_round
+    from retrue.reading.round_view import view_round
 
     call = call_of(ctx, as_json=as_json)
     workspace = call.workspace()
@@ -99,7 +99,7 @@ def list_all(ctx: typer.Context, as_json: AsJson = False) -> None:
 @app.command("show", epilog=examples("retrue round show bootstrap-1a2b3c4d"))
 def show_one(ctx: typer.Context, round_id: RoundId, as_json: AsJson = False) -> None:
     """One round: why it was opened, how far it is, who answered, its cost, its disputes."""
-    from retrue.round_view import view_round
+    from retrue.reading.round_view import view_round
 
     call = call_of(ctx, as_json=as_json)
     workspace = call.workspace()
@@ -112,9 +112,9 @@ def approve(
     ctx: typer.Context, round_id: RoundId, dry_run: DryRun = False, as_json: AsJson = False
 ) -> None:
     """Let a planned round go ahead: its tasks will be pushed."""
+    from retrue.acts.requesting import approve_round
+    from retrue.reading.round_view import view_round
     from retrue.recording import record_progress
-    from retrue.requesting import approve_round
-    from retrue.round_view import view_round
 
     call = call_of(ctx, as_json=as_json)
     workspace = call.workspace(by_person=True)
@@ -141,8 +141,8 @@ def adjudicate(
     as_json: AsJson = False,
 ) -> None:
     """Decide disputed samples as an adjudicator; your word is final."""
-    from retrue.adjudicating import adjudicate as decide
-    from retrue.adjudicating import disputes
+    from retrue.acts.adjudicating import adjudicate as decide
+    from retrue.acts.adjudicating import disputes
 
     call = call_of(ctx, as_json=as_json)
     workspace = call.workspace(by_person=True)
@@ -186,7 +186,7 @@ def close(
     as_json: AsJson = False,
 ) -> None:
     """Close a round before its time; training tasks nobody answered are let go."""
-    from retrue.closing import close_round
+    from retrue.acts.closing import close_round
     from retrue.steps.validate import judge_answers
 
     call = call_of(ctx, as_json=as_json)
@@ -219,7 +219,7 @@ def cancel(
     as_json: AsJson = False,
 ) -> None:
     """Cancel a round: unanswered tasks are withdrawn, and none of its answers count."""
-    from retrue.closing import cancel_round
+    from retrue.acts.closing import cancel_round
 
     call = call_of(ctx, as_json=as_json)
     workspace = call.workspace(by_person=True)

@@ -10,7 +10,7 @@ import typer
 from retrue.cli.call import AsJson, DryRun, call_of, examples
 
 if TYPE_CHECKING:
-    from retrue.schemas import SchemaPlan
+    from retrue.reading.schemas import SchemaPlan
 
 __all__ = ["app"]
 
@@ -27,7 +27,7 @@ def _group() -> None:
 @app.command(epilog=examples("retrue schema plan", "retrue schema plan --json"))
 def plan(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Say what labels.yaml does to existing labels; exit code 1 if it cannot be applied."""
-    from retrue.schemas import plan_schema
+    from retrue.reading.schemas import plan_schema
 
     call = call_of(ctx, as_json=as_json)
     report = plan_schema(call.workspace())
@@ -39,8 +39,8 @@ def plan(ctx: typer.Context, as_json: AsJson = False) -> None:
 @app.command(epilog=examples("retrue schema apply --dry-run", "retrue schema apply"))
 def apply(ctx: typer.Context, dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Fix the meaning of labels.yaml's version; questions follow in the next round."""
+    from retrue.reading.schemas import apply_schema, plan_schema
     from retrue.recording import record_progress
-    from retrue.schemas import apply_schema, plan_schema
 
     call = call_of(ctx, as_json=as_json)
     workspace = call.workspace(by_person=True)

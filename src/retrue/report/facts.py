@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
 
-from retrue.ballots import last_verdicts
 from retrue.core.answers import live_answers
 from retrue.core.incident import Incident, read_incidents
 from retrue.ports import RepoState
+from retrue.reading.ballots import last_verdicts
+from retrue.reading.spending import answers_asked, price_of
 from retrue.records import Answer, Decision, Round, RoundKind, RoundState, Task, Verdict
 from retrue.report.next_step import NextStep, next_step
 from retrue.report.reading import number, texts, whole
 from retrue.report.service import Service, service_of
-from retrue.spending import answers_asked, price_of
 from retrue.workspace import Workspace
 
 __all__ = ["AlarmBudget", "Facts", "Money", "Progress", "gather_facts"]

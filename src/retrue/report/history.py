@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import pairwise
 
-from retrue.ballots import Asked
 from retrue.core.answers import live_answers
 from retrue.core.build import Diff, diff_rows
+from retrue.reading.ballots import Asked
 from retrue.records import DatasetRow, Manifest, Round
 from retrue.report.thumbnails import Look, Looks
 from retrue.workspace import Workspace

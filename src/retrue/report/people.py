@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from retrue.ballots import Asked
 from retrue.core.annotators import confusion
 from retrue.core.judge import AnnotatorReport, rate_annotators
 from retrue.kinds import kind_of
+from retrue.reading.ballots import Asked
 from retrue.records import AnnotatorGroup
 from retrue.workspace import Workspace
 

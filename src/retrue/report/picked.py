@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from retrue.ballots import Asked
+from retrue.reading.ballots import Asked
 from retrue.records import Arm, Round, Task
 from retrue.report.thumbnails import Look, Looks
 from retrue.workspace import Workspace

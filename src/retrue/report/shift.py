@@ -15,8 +15,8 @@ from retrue.core.profile import (
     bin_values,
     quantiles,
 )
+from retrue.reading.reference import is_output, load_reference
 from retrue.records import Decision
-from retrue.reference import is_output, load_reference
 from retrue.report.reading import Data, number, parts, text, texts, whole
 from retrue.workspace import Workspace
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from retrue.ballots import gather
+from retrue.reading.ballots import gather
 from retrue.report.facts import Facts, gather_facts
 from retrue.report.history import Day, VersionChange, gather_days, gather_versions
 from retrue.report.learning import (

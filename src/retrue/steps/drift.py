@@ -17,16 +17,16 @@ from retrue.core.drift import DriftSettings, FeatureDrift, check_drift, explain
 from retrue.core.incident import current_incident, read_incidents
 from retrue.core.profile import NumberProfile, Profile, quantiles, share_below
 from retrue.core.window_json import window_to_json
-from retrue.probing import ProbeReport, decide_probes
-from retrue.records import Decision, Json, ModelVersion, Window, short_hash
-from retrue.reference import (
+from retrue.reading.probing import ProbeReport, decide_probes
+from retrue.reading.reference import (
     Reference,
     is_output,
     load_reference,
     record_reference,
     score_windows,
 )
-from retrue.scoring import is_logged_by
+from retrue.reading.scoring import is_logged_by
+from retrue.records import Decision, Json, ModelVersion, Window, short_hash
 from retrue.workspace import Workspace
 
 __all__ = ["DriftReport", "ProbeReport", "WindowCheck", "check_windows", "close_incident"]

@@ -14,8 +14,8 @@ from retrue.core.batch_profile import first_centers, profile_columns
 from retrue.core.clean import CleanBatch
 from retrue.core.profile import CategoryProfile, NumberProfile, finalise, merge_profiles
 from retrue.ports import Cursor, SampleStore
+from retrue.reading.windows import holds_rows, read_objects
 from retrue.records import ObjectRef, Quarantined, Stream, Window, short_hash
-from retrue.windows import holds_rows, read_objects
 from retrue.workspace import Workspace
 
 __all__ = ["QUARANTINE_KEPT", "IngestReport", "ingest_windows"]

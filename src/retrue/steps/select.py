@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from retrue.ballots import gather
 from retrue.core.incident import current_incident, read_incidents
 from retrue.core.openings import Facts, Opening, Waiting, pending_openings
-from retrue.drafting import Draft, draft_round, outdated_samples
 from retrue.ports import Lease
+from retrue.reading.ballots import gather
+from retrue.reading.drafting import Draft, draft_round, outdated_samples
+from retrue.reading.schemas import apply_schema, plan_schema
+from retrue.reading.spending import price_of
 from retrue.records import Round, RoundPlan, Task, short_hash
-from retrue.spending import price_of
 from retrue.workspace import Workspace
 
 __all__ = ["PlannedRound", "SelectReport", "open_round", "request_round", "select_samples"]
@@ -111,6 +112,9 @@ def _plan_all(
 ) -> tuple[list[PlannedRound], list[Waiting]]:
     planned: list[PlannedRound] = []
     blocked: list[Waiting] = []
+    unclear = _schema_in_force(workspace, now, dry_run=dry_run) if openings else None
+    if unclear is not None:
+        return [], [unclear]
     for opening in openings:
         made = _plan(workspace, opening, now, lease, dry_run=dry_run)
         if isinstance(made, Waiting):
@@ -118,6 +122,19 @@ def _plan_all(
         else:
             planned.append(made)
     return planned, blocked
+
+
+def _schema_in_force(workspace: Workspace, now: datetime, *, dry_run: bool) -> Waiting | None:
+    """Fix what the question means before people are asked it; None: it is clear."""
+    plan = plan_schema(workspace)
+    if plan.problems:
+        return Waiting(
+            why=f"configs/labels.yaml: {'; '.join(plan.problems)}",
+            do="correct it; `retrue schema plan` shows what it would do",
+        )
+    if plan.pending and not dry_run:
+        apply_schema(workspace, now=now)
+    return None
 
 
 def _plan(

@@ -16,10 +16,10 @@ import numpy as np
 import retrue
 from retrue.core.accuracy import Estimate
 from retrue.core.gate import PairedResult, alpha_for, compare_models
-from retrue.exam import Exam
 from retrue.ports import FitResult, Lease
+from retrue.reading.exam import Exam
+from retrue.reading.reference import load_reference, record_reference
 from retrue.records import Decision, Json, Manifest, ModelVersion, canonical_json, short_hash
-from retrue.reference import load_reference, record_reference
 from retrue.workspace import Workspace
 
 __all__ = ["TrainReport", "promote", "rollback", "train_model"]

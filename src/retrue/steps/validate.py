@@ -12,10 +12,10 @@ from datetime import datetime
 
 import numpy as np
 
-from retrue.ballots import Asked, gather
 from retrue.config import Labels
 from retrue.core.judge import AnnotatorReport, Judgement, judge, rate_annotators
 from retrue.ports import Lease
+from retrue.reading.ballots import Asked, gather
 from retrue.records import Json, Round, RoundPlan, Task, Verdict, short_hash
 from retrue.workspace import Workspace
 

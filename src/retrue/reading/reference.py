@@ -28,8 +28,8 @@ from retrue.core.profile import (
 )
 from retrue.errors import ModelError
 from retrue.ports import Scores
+from retrue.reading.windows import media_reader, read_window, samples_of
 from retrue.records import Json, ModelVersion, Sample, Window, canonical_json
-from retrue.windows import media_reader, read_window, samples_of
 from retrue.workspace import Workspace
 
 __all__ = [

@@ -11,6 +11,8 @@ from retrue.core.accuracy import Estimate, estimate_mean
 from retrue.core.score import score_labels
 from retrue.errors import ModelError, TrainingError
 from retrue.ports import Media
+from retrue.reading.scoring import in_names_of
+from retrue.reading.windows import media_reader
 from retrue.records import (
     DatasetRow,
     Json,
@@ -19,8 +21,6 @@ from retrue.records import (
     Sample,
     canonical_json,
 )
-from retrue.scoring import in_names_of
-from retrue.windows import media_reader
 from retrue.workspace import Workspace
 
 __all__ = ["Exam"]

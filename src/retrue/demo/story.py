@@ -15,9 +15,9 @@ import numpy as np
 import yaml
 
 from retrue.cycle import Closing, Opening, close_rounds, open_rounds
-from retrue.demo_screen import DemoRun
-from retrue.demo_world import ANNOTATORS, NEW_CLASS, Digit, World, make_world, write_log
-from retrue.demo_world import write_pictures as draw
+from retrue.demo.screen import DemoRun
+from retrue.demo.world import ANNOTATORS, NEW_CLASS, Digit, World, make_world, write_log
+from retrue.demo.world import write_pictures as draw
 from retrue.errors import WorkspaceError
 from retrue.records import QueueTask, Sample
 from retrue.steps.ingest import ingest_windows

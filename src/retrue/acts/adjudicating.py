@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, cast, runtime_checkable
 
-from retrue.ballots import gather
 from retrue.core.answers import live_answers
 from retrue.errors import ConfigError, QueueError, RecordError
 from retrue.kinds import BadLabel, kind_of
+from retrue.reading.ballots import gather
+from retrue.reading.spending import price_of
 from retrue.records import Answer, Json, RoundPlan, Sample, Task, short_hash
-from retrue.spending import price_of
 from retrue.steps.push import push_tasks
 from retrue.workspace import Workspace
 

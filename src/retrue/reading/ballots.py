@@ -12,8 +12,8 @@ from retrue.config import Annotators, Labels
 from retrue.core.answers import live_answers
 from retrue.core.judge import Ballot, Vote
 from retrue.kinds import BadLabel, kind_of
+from retrue.reading.voiding import counts, read_voids
 from retrue.records import Answer, Task, Verdict
-from retrue.voiding import counts, read_voids
 from retrue.workspace import Workspace
 
 __all__ = ["Asked", "gather", "last_verdicts"]

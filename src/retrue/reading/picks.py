@@ -12,9 +12,9 @@ from retrue.core.embed import near_duplicates, nearest
 from retrue.core.pick import margins, novelty_scores, pick_margin_diverse, pick_novel, pick_quota
 from retrue.core.represent import represent
 from retrue.errors import StoreError
-from retrue.frame import Drawn, Frame
+from retrue.reading.frame import Drawn, Frame
+from retrue.reading.windows import media_reader
 from retrue.records import Arm, Sample, canonical_json, short_hash
-from retrue.windows import media_reader
 from retrue.workspace import Workspace
 
 __all__ = ["KNOWN", "Picked", "pick_arms"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
 
-from retrue.ballots import last_verdicts
 from retrue.core.answers import live_answers
+from retrue.reading.ballots import last_verdicts
 from retrue.records import Answer, Round, RoundPlan, Task
 from retrue.workspace import Workspace
 

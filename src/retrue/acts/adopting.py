@@ -12,13 +12,14 @@ from datetime import datetime
 
 import numpy as np
 
-from retrue.ballots import Asked, gather
+from retrue.acts.label_files import LabelLine, Unfit
 from retrue.core.answers import live_answers
 from retrue.core.judge import Judgement, judge
-from retrue.frame import Candidate
 from retrue.kinds import BadLabel, kind_of
-from retrue.label_files import LabelLine, Unfit
-from retrue.locating import Located, locate
+from retrue.reading.ballots import Asked, gather
+from retrue.reading.frame import Candidate
+from retrue.reading.locating import Located, locate
+from retrue.reading.spending import price_of
 from retrue.records import (
     Answer,
     Json,
@@ -29,7 +30,6 @@ from retrue.records import (
     Verdict,
     short_hash,
 )
-from retrue.spending import price_of
 from retrue.workspace import Workspace
 
 __all__ = ["NOBODY", "AdoptReport", "adopt_labels"]

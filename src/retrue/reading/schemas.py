@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
-from retrue.ballots import last_verdicts
 from retrue.config import Labels, Migration
 from retrue.errors import ConfigError
 from retrue.ports import RoundRecord
+from retrue.reading.ballots import last_verdicts
 from retrue.records import Decision, Json, canonical_json, short_hash
 from retrue.workspace import Workspace
 

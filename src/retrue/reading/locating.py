@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from retrue.core.arrow import text_list
 from retrue.errors import StoreError, WorkspaceError
-from retrue.frame import Candidate, fetch
+from retrue.reading.frame import Candidate, fetch
+from retrue.reading.windows import read_window
 from retrue.records import Window
-from retrue.windows import read_window
 from retrue.workspace import Workspace
 
 __all__ = ["Located", "locate"]

@@ -9,12 +9,12 @@ from typing import cast
 
 import numpy as np
 
-from retrue.ballots import last_verdicts
 from retrue.core.incident import Incident, read_incidents
 from retrue.core.judge import none_of_these
 from retrue.core.probe import ProbeOutcome, probe_outcome
 from retrue.core.score import score_labels
 from retrue.ports import Lease
+from retrue.reading.ballots import last_verdicts
 from retrue.records import Json, ModelVersion, Task
 from retrue.workspace import Workspace
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from retrue.core.accuracy import Estimate
 from retrue.cycle import Closing, Opening
+from retrue.reading.spending import answers_asked, price_of
 from retrue.records import Round
-from retrue.spending import answers_asked, price_of
 from retrue.steps.drift import ProbeReport, WindowCheck
 from retrue.steps.train import TrainReport
 from retrue.workspace import Workspace

@@ -19,9 +19,9 @@ from retrue.core.clean import CleanBatch
 from retrue.core.draw import BottomK
 from retrue.core.pick import Shortlist, margins
 from retrue.core.seen import SeenIds
+from retrue.reading.scoring import in_names_of, is_logged_by, score_samples
+from retrue.reading.windows import media_reader, pin_media, read_window, samples_of
 from retrue.records import ModelVersion, Sample, Window, canonical_json
-from retrue.scoring import in_names_of, is_logged_by, score_samples
-from retrue.windows import media_reader, pin_media, read_window, samples_of
 from retrue.workspace import Workspace
 
 __all__ = ["Candidate", "Drawn", "Frame", "Wanted", "draw_frame", "fetch", "with_outputs"]

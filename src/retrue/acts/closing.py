@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from retrue.ballots import last_verdicts
 from retrue.core.answers import live_answers
 from retrue.errors import RecordError
 from retrue.ports import Lease
+from retrue.reading.ballots import last_verdicts
 from retrue.records import Round, Task
 from retrue.workspace import Workspace
 

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from retrue.ballots import Asked, gather
 from retrue.core.draw import allot
 from retrue.core.openings import Opening, Waiting
-from retrue.frame import Candidate, Wanted, draw_frame, fetch, with_outputs
-from retrue.picks import Picked, pick_arms
+from retrue.reading.ballots import Asked, gather
+from retrue.reading.frame import Candidate, Wanted, draw_frame, fetch, with_outputs
+from retrue.reading.picks import Picked, pick_arms
+from retrue.reading.scoring import is_logged_by
+from retrue.reading.spending import answers_left
 from retrue.records import Arm, ModelVersion, Sample, Task, short_hash
-from retrue.scoring import is_logged_by
-from retrue.spending import answers_left
 from retrue.workspace import Workspace
 
 __all__ = ["Draft", "draft_round", "outdated_samples"]

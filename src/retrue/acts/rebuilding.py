@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from retrue.ballots import last_verdicts
 from retrue.core.batch_profile import first_centers, profile_columns
 from retrue.core.profile import CategoryProfile, NumberProfile, finalise, merge_profiles
 from retrue.core.window_json import window_from_json
 from retrue.errors import StoreError
 from retrue.ports import Cursor, Lease
+from retrue.reading.ballots import last_verdicts
+from retrue.reading.reference import load_reference
+from retrue.reading.windows import read_window
 from retrue.records import Quarantined, Round, Window
-from retrue.reference import load_reference
-from retrue.windows import read_window
 from retrue.workspace import Workspace
 
 __all__ = ["LostWindow", "RebuildReport", "rebuild_ledger", "recorded_windows"]
