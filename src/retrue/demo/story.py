@@ -259,15 +259,17 @@ def _fresh_folder(root: Path) -> None:
 
 
 def _write_workspace(root: Path, project: object, labels: object) -> None:
-    from retrue.adapters.process import run_process
+    from retrue.adapters.git import Git
     from retrue.initialising import make_workspace
 
     # A repository of its own, wherever the folder is: the demo must not write into another one.
-    run_process(["git", "init", "-q", "-b", "main"], cwd=root, env={}, timeout=30)
+    git = Git(root)
+    git("init", "-b", "main")
     make_workspace(root, project="digits")
     _write_yaml(root / "configs" / "project.yaml", project)
     _write_yaml(root / "configs" / "labels.yaml", labels)
-    run_process(["git", "commit", "-qam", "The demo's question"], cwd=root, env={}, timeout=30)
+    nobody = ["-c", "user.name=retrue", "-c", "user.email=retrue@localhost"]
+    git(*nobody, "commit", "-a", "-m", "The demo's question")
 
 
 def _write_yaml(path: Path, value: object) -> None:
