@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -94,7 +95,7 @@ class World:
         )
         self.repo = MemoryRepo(
             "digits",
-            place=Path(),  # nobody asks for a folder
+            place=Path(tempfile.mkdtemp(prefix="retrue-report-")),
             records=lambda: [d.decision_id for d in self.records.decisions()],
             build=lambda folder: write_dataset(
                 self.records,
