@@ -245,15 +245,22 @@ class Validation(Section):
 class Metrics(Section):
     """The number everything is judged by, and slices that must not get worse."""
 
-    primary: Literal["accuracy", "recall", "precision", "f1"] = "accuracy"
-    class_: str | None = Field(default=None, alias="class")
-    slices: tuple[str, ...] = ()
+    primary: Literal["accuracy", "recall"] = "accuracy"
+    class_: str | None = Field(default=None, alias="class")  # recall: whose
+    slices: tuple[str, ...] = ()  # fields; every value of each is watched at the gate
+    slice_margin: Share = 0.05  # the loss a slice may bear
+
+    @model_validator(mode="after")
+    def _recall_of(self) -> Metrics:
+        if self.primary == "recall" and self.class_ is None:
+            raise ValueError("recall needs `class`: the class that must be found")
+        return self
 
 
 class Train(Section):
     """When and how a model is trained."""
 
-    when: Literal["new_version", "audit_drop", "schedule"] = "new_version"
+    when: Literal["new_version"] = "new_version"  # the only occasion this version knows
     command: str | None = None  # shell; {dataset} and {output} are folders
     score: str | None = None  # shell; {model}, {samples} and {output}
     entry_point: str | None = None  # "package.module:function"

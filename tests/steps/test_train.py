@@ -10,14 +10,14 @@ import pytest
 
 from faults.cuts import Cuts, Killed, cut
 from retrue.adapters.models_memory import MemoryModels
-from retrue.core.gate import alpha_for
+from retrue.core.gate import SliceResult, alpha_for
 from retrue.cycle import close_rounds, open_rounds
 from retrue.errors import ModelError, TrainingError
 from retrue.ports import FitResult, Scores
 from retrue.reading.exam import Exam
 from retrue.reading.reference import load_reference
 from retrue.records import DatasetRow, Manifest, ModelVersion
-from retrue.steps.train import TrainReport, promote, rollback, train_model
+from retrue.steps.train import TrainReport, _watched, promote, rollback, train_model
 from world import EXPERTS, World, a_config, fitted, some_labels
 
 
@@ -171,6 +171,39 @@ def test_a_worse_challenger_is_rejected(bench):
     report = try_another(bench, 0.5, seed=2)
 
     assert (report.outcome, bench.models.champion().version) == ("rejected", "1")
+
+
+def test_a_slice_nobody_can_judge_asks_a_person(bench):
+    bench.config = bench.config.model_copy(
+        update={"metrics": bench.config.metrics.model_copy(update={"slices": ("y",)})}
+    )
+    first(bench, 0.5)
+
+    report = try_another(bench, 1.0, seed=2)
+
+    assert report.outcome == "waiting"
+    assert "not checkable on y=" in report.why
+    assert {one.verdict for one in report.slices} == {"not checkable"}
+    assert gates(bench)[-1]["slices"]
+
+
+def test_a_slice_that_got_worse_holds_back_a_better_challenger():
+    night = SliceResult(name="time=night", n=80, delta=-0.2, low=-0.3, verdict="worse")
+    day = SliceResult(name="time=day", n=9, delta=0.1, low=-0.2, verdict="not checkable")
+
+    outcome, why = _watched("promoted", "+3 points.", (day, night))
+
+    assert outcome == "held"
+    assert "worse on time=night (80 items)" in why
+
+
+def test_slices_part_the_exam_by_the_values_of_a_field(bench):
+    exam = Exam.of(bench.workspace(), bench.repo.versions()[-1])
+
+    masks = exam.slices(bench.workspace(), ["y", "absent"])
+
+    assert masks.pop("absent=None").all()
+    assert sum(mask.sum() for mask in masks.values()) == len(exam.rows)
 
 
 def test_where_a_person_promotes_a_better_challenger_waits(bench):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -117,18 +118,36 @@ class Exam:
         Raises:
             ModelError: It can read none of them: then it is the model that is broken.
         """
-        samples: dict[str, Sample] = {}
         kept: dict[str, bytes] = {}
         for round_id in sorted({row.round_id for row in self.rows}):
-            samples |= {item.sample_id: item for item in workspace.records.samples(round_id)}
             kept |= workspace.records.media(round_id)
-        wanted = [samples[row.sample_id] for row in self.rows]
+        wanted = self._samples(workspace)
         said = _predict(workspace, model, wanted, media_reader(workspace.store, kept))
         names = in_names_of(
             workspace, model, list(said.values()), schema_version=self.schema_version
         )
         told = dict(zip(said, names, strict=True))
         return {row.sample_id: told.get(row.sample_id, NOTHING) for row in self.rows}
+
+    def slices(self, workspace: Workspace, columns: Sequence[str]) -> dict[str, np.ndarray]:
+        """Which items are in which slice: "column=value" -> mask of shape (n,).
+
+        A sample without the column is in the slice of `None`, so that no item goes unwatched.
+        """
+        fields = [json.loads(sample.fields) for sample in self._samples(workspace)]
+        masks: dict[str, np.ndarray] = {}
+        for column in columns:
+            values = np.array([str(one.get(column)) for one in fields], dtype=object)
+            for value in sorted(set(values.tolist())):
+                masks[f"{column}={value}"] = values == value
+        return masks
+
+    def _samples(self, workspace: Workspace) -> list[Sample]:
+        """The items' samples, in order."""
+        samples: dict[str, Sample] = {}
+        for round_id in sorted({row.round_id for row in self.rows}):
+            samples |= {item.sample_id: item for item in workspace.records.samples(round_id)}
+        return [samples[row.sample_id] for row in self.rows]
 
     @property
     def groups(self) -> np.ndarray:

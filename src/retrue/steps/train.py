@@ -7,6 +7,7 @@ spends from the champion's alpha budget, keyed so that a rerun spends nothing.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Literal, cast
@@ -15,7 +16,7 @@ import numpy as np
 
 import retrue
 from retrue.core.accuracy import Estimate
-from retrue.core.gate import PairedResult, alpha_for, compare_models
+from retrue.core.gate import PairedResult, SliceResult, alpha_for, check_slices, compare_models
 from retrue.ports import FitResult, Lease
 from retrue.reading.exam import Exam
 from retrue.reading.reference import load_reference, record_reference
@@ -39,6 +40,7 @@ class TrainReport:
     challenger: ModelVersion | None = None
     champion: ModelVersion | None = None  # as it was before this call
     result: PairedResult | None = None  # None: nothing to compare with
+    slices: tuple[SliceResult, ...] = ()  # registered slices, under the same two models
     accuracy: Estimate | None = None  # of the challenger on the evaluation items
 
 
@@ -214,7 +216,38 @@ def _against(
     result = _compare(workspace, exam, before, after, champion, key)
     changes = exam.changes(before, after, said, fit.predicted)
     workspace.models.save_evidence(challenger, "changes.json", canonical_json(changes))
-    return replace(report, outcome=_outcome(workspace, result), why=result.reason, result=result)
+    slices = _slices(workspace, exam, before, after, key)
+    outcome, why = _watched(_outcome(workspace, result), result.reason, slices)
+    return replace(report, outcome=outcome, why=why, result=result, slices=slices)
+
+
+def _slices(
+    workspace: Workspace, exam: Exam, before: np.ndarray, after: np.ndarray, key: str
+) -> tuple[SliceResult, ...]:
+    """The registered slices, each held against the loss it may bear."""
+    metrics = workspace.config.metrics
+    masks = exam.slices(workspace, metrics.slices)
+    found = check_slices(
+        masks,
+        before,
+        after,
+        exam.weight,
+        exam.groups,
+        margins=dict.fromkeys(masks, metrics.slice_margin),
+        rng=np.random.default_rng(int(short_hash(key, "slices", digits=12), 16)),
+    )
+    return tuple(found)
+
+
+def _watched(outcome: Outcome, why: str, slices: Sequence[SliceResult]) -> tuple[Outcome, str]:
+    """A promotion under the slices: worse ones forbid it, those nobody can judge ask a person."""
+    worse = [f"{one.name} ({one.n} items)" for one in slices if one.verdict == "worse"]
+    unclear = [f"{one.name} (n={one.n})" for one in slices if one.verdict == "not checkable"]
+    if outcome not in ("promoted", "waiting") or not (worse or unclear):
+        return outcome, why
+    if worse:
+        return "held", f"{why} But it is worse on {', '.join(worse)}."
+    return "waiting", f"{why} A person must look: not checkable on {', '.join(unclear)}."
 
 
 def _key(champion: ModelVersion | None, challenger: ModelVersion | None, of: Manifest) -> str:
@@ -277,6 +310,7 @@ def _record_gate(
         "items": len(exam.rows),
         "windows": list[Json](sorted({row.window_id for row in exam.rows})),
         "result": _plain(report.result),
+        "slices": list[Json](_plain(one) for one in report.slices),
         "accuracy": _plain(report.accuracy),
     }
     workspace.decide("gate", fit_key, now=now, data=data)
@@ -284,7 +318,7 @@ def _record_gate(
         workspace.models.save_evidence(report.challenger, "gate.json", canonical_json(data))
 
 
-def _plain(result: PairedResult | Estimate | None) -> dict[str, Json] | None:
+def _plain(result: PairedResult | Estimate | SliceResult | None) -> dict[str, Json] | None:
     if result is None:
         return None
     return cast("dict[str, Json]", json.loads(json.dumps(asdict(result))))
