@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from retrue.core.drift import MISSING_SHARE, DriftSettings, check_alpha, ks_p_value
+from retrue.core.drift import MISSING_SHARE, DriftSettings, check_alpha
+from retrue.core.two_sample import ks_p_value
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Columns: TypeAlias = npt.NDArray[np.float32]  # sorts ten times as fast

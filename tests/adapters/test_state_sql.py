@@ -8,17 +8,15 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import DataError, OperationalError
 
 from retrue.adapters.state_engine import check_schema, connect, reading, writing
@@ -28,6 +26,7 @@ from retrue.core.profile import profile_categories
 from retrue.errors import (
     ConfigError,
     LeaseHeld,
+    LeaseLost,
     RetrueError,
     ServiceUnavailable,
     TerminalError,
@@ -63,25 +62,11 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/ledger.sqlite"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, sqlite_url: str) -> Iterator[str]:
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.service)])
+def url(request: pytest.FixtureRequest) -> str:
     """An empty database."""
-    if request.param == "sqlite":
-        yield sqlite_url
-        return
-    named = os.environ.get("RETRUE_TEST_POSTGRES")
-    if not named:
-        pytest.skip("RETRUE_TEST_POSTGRES names no PostgreSQL database")
-    schema = f"retrue_{uuid4().hex}"
-    where = make_url(named).set(drivername="postgresql+psycopg")
-    admin = create_engine(where)
-    with admin.begin() as connection:
-        connection.execute(text(f"CREATE SCHEMA {schema}"))
-    inside = where.update_query_dict({"options": f"-csearch_path={schema}"})
-    yield inside.render_as_string(hide_password=False)
-    with admin.begin() as connection:
-        connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
-    admin.dispose()
+    names = {"sqlite": "sqlite_url", "postgresql": "postgres_schema"}
+    return request.getfixturevalue(names[request.param])
 
 
 def add_window(state: SqlWorkingState, lease: Lease) -> None:
@@ -168,6 +153,65 @@ def test_a_kill_anywhere_in_adding_a_window_leaves_all_of_it_or_nothing(url: str
     assert len(outcomes) >= 5
     assert set(outcomes[:-1]) == {(0, 0, False)}
     assert outcomes[-1] == (1, 2, True)
+
+
+def write_late(url: str, held: object, awake: object, outcomes: object) -> None:
+    """Take the lease, say so, and write only when woken."""
+    state = open_ledger(url, workspace="defects")
+    try:
+        with state.lease("write", holder="host:1", ttl=TTL, now=NOON) as lease:
+            held.set()
+            awake.wait()
+            state.set_value("winner", "late", lease)
+    except LeaseLost as lost:
+        outcomes.put(str(lost))
+    else:
+        outcomes.put("written")
+
+
+def test_a_paused_holders_late_write_is_refused_after_another_took_over(url: str):
+    held, awake, outcomes = PROCESSES.Event(), PROCESSES.Event(), PROCESSES.Queue()
+    paused = PROCESSES.Process(target=write_late, args=(url, held, awake, outcomes))
+    paused.start()
+    assert held.wait(timeout=60)
+    state = open_ledger(url, workspace="defects")
+
+    os.kill(paused.pid, signal.SIGSTOP)
+    with pytest.raises(LeaseHeld, match="host:1"):
+        take_over(state, NOON + TTL / 2)
+    with state.lease("write", holder="host:2", ttl=TTL, now=NOON + TTL) as ours:
+        awake.set()
+        os.kill(paused.pid, signal.SIGCONT)
+        said = outcomes.get(timeout=60)
+        state.check_lease(ours)  # and its giving back did not take ours
+        state.set_value("winner", "host:2", ours)
+    paused.join()
+
+    assert "host:1 with token 1, the holder is now host:2" in said
+    assert (paused.exitcode, state.value("winner")) == (0, "host:2")
+
+
+def take_over(state: SqlWorkingState, now: datetime) -> int:
+    with state.lease("write", holder="host:2", ttl=TTL, now=now) as lease:
+        return lease.token
+
+
+def pause_inside_a_write(url: str, outcomes: object) -> None:
+    """Stop this process inside a transaction, after the lease was checked."""
+
+    def stop(_: Connection, __: object, statement: str, *___: object) -> None:
+        if statement.startswith("INSERT INTO retrue_value"):
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    state = open_ledger(url, workspace="defects")
+    try:
+        with state.lease("write", holder="host:1", ttl=TTL, now=NOON) as lease:
+            event.listen(Engine, "before_cursor_execute", stop)
+            state.set_value("winner", "late", lease)
+    except (ServiceUnavailable, LeaseLost) as error:
+        outcomes.put(type(error).__name__)
+    else:
+        outcomes.put("written")
 
 
 def test_after_a_kill_the_same_run_repeated_finishes_the_work(url: str):

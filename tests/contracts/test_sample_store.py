@@ -1,4 +1,4 @@
-"""What every sample store promises: memory, local folders, S3 (mocked, with versions or not)."""
+"""What every sample store promises: memory, local folders, S3 (mocked and real, both kinds)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import gzip
 import io
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import boto3
 import pyarrow as pa
@@ -22,6 +24,7 @@ from retrue.adapters.store_memory import MemoryStore
 from retrue.adapters.store_s3 import S3Store, s3_client
 from retrue.errors import StoreError, UnreadableObject
 from retrue.ports import SampleStore
+from services.seaweedfs import SeaweedFS
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -35,11 +38,25 @@ class Bench:
     keeps_versions: bool = False
 
 
-@pytest.fixture(params=["memory", "local", "file-uri", "s3", "s3-versioned", "any"])
+MOCKED = {"s3": "acme", "s3-versioned": "acme"}
+REAL = {"seaweedfs": "plain", "seaweedfs-versioned": "versioned"}  # its bucket
+
+
+@pytest.fixture(
+    params=[
+        *("memory", "local", "file-uri", *MOCKED, "any"),
+        *(pytest.param(name, marks=pytest.mark.service) for name in REAL),
+    ]
+)
 def bench(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Bench]:
-    if request.param in ("s3", "s3-versioned"):
+    if request.param in REAL:
+        server: SeaweedFS = request.getfixturevalue("seaweed")
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        yield _s3_below(REAL[request.param], uuid4().hex)
+    elif request.param in MOCKED:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.setenv(name, "testing")
         monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -84,21 +101,29 @@ def _local(workspace: Path, root: str) -> Bench:
 
 
 def _s3(*, versioned: bool) -> Bench:
+    with closing(boto3.client("s3")) as client:
+        client.create_bucket(Bucket="acme")
+        if versioned:
+            status = {"Status": "Enabled"}
+            client.put_bucket_versioning(Bucket="acme", VersioningConfiguration=status)
+    return _s3_below("acme", "test")
+
+
+def _s3_below(bucket: str, prefix: str) -> Bench:
+    """Each test below a prefix of its own: a real server outlives it."""
     client = boto3.client("s3")
-    client.create_bucket(Bucket="acme")
-    if versioned:
-        client.put_bucket_versioning(Bucket="acme", VersioningConfiguration={"Status": "Enabled"})
 
     def put(path: str, data: bytes) -> None:
-        client.put_object(Bucket="acme", Key=f"raw/{path}", Body=data)
+        client.put_object(Bucket=bucket, Key=f"{prefix}/raw/{path}", Body=data)
 
-    client.put_object(Bucket="acme", Key="rawer/x.csv", Body=b"a\n1\n")
+    client.put_object(Bucket=bucket, Key=f"{prefix}/rawer/x.csv", Body=b"a\n1\n")
+    root = f"s3://{bucket}/{prefix}/raw"
     return Bench(
-        store=S3Store(s3_client(), ["s3://acme/raw"]),
-        root="s3://acme/raw",
+        store=S3Store(s3_client(), [root]),
+        root=root,
         put=put,
-        outside="s3://acme/rawer/x.csv",
-        keeps_versions=versioned,
+        outside=f"s3://{bucket}/{prefix}/rawer/x.csv",
+        keeps_versions=client.get_bucket_versioning(Bucket=bucket).get("Status") == "Enabled",
     )
 
 

@@ -1,16 +1,13 @@
-"""What every working state promises: memory, SQLite and, where a URL is named, PostgreSQL."""
+"""What every working state promises: memory, SQLite and a real PostgreSQL."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
 
 from retrue.adapters.state_memory import MemoryWorkingState
 from retrue.adapters.state_sql import open_ledger
@@ -33,30 +30,13 @@ BAD = (
 )
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
-def state(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WorkingState]:
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.service)])
+def state(request: pytest.FixtureRequest, tmp_path: Path) -> WorkingState:
     if request.param == "memory":
-        yield MemoryWorkingState()
-    elif request.param == "sqlite":
-        yield open_ledger(f"sqlite:///{tmp_path}/.retrue/ledger.sqlite", workspace="defects")
-    else:
-        url = os.environ.get("RETRUE_TEST_POSTGRES")
-        if not url:
-            pytest.skip("RETRUE_TEST_POSTGRES names no PostgreSQL database")
-        yield from _in_new_schema(url)
-
-
-def _in_new_schema(url: str) -> Iterator[WorkingState]:
-    schema = f"retrue_{uuid4().hex}"
-    where = make_url(url).set(drivername="postgresql+psycopg")
-    admin = create_engine(where)
-    with admin.begin() as connection:
-        connection.execute(text(f"CREATE SCHEMA {schema}"))
-    inside = where.update_query_dict({"options": f"-csearch_path={schema}"})
-    yield open_ledger(inside.render_as_string(hide_password=False), workspace="defects")
-    with admin.begin() as connection:
-        connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
-    admin.dispose()
+        return MemoryWorkingState()
+    if request.param == "sqlite":
+        return open_ledger(f"sqlite:///{tmp_path}/.retrue/ledger.sqlite", workspace="defects")
+    return open_ledger(request.getfixturevalue("postgres_schema"), workspace="defects")
 
 
 @pytest.fixture

@@ -10,18 +10,16 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from retrue.core.domain_classifier import classifier_auc
 from retrue.core.drift import (
     DriftSettings,
     check_alpha,
     check_drift,
-    classifier_auc,
     classifier_drift,
     explain,
-    ks_p_value,
-    ks_two_sample,
-    total_variation_test,
 )
 from retrue.core.profile import finalise, profile_categories, profile_numbers
+from retrue.core.two_sample import ks_p_value, ks_two_sample, total_variation_test
 
 SETTINGS = DriftSettings()
 whole_numbers = st.lists(st.integers(-100, 100), min_size=2, max_size=60)

@@ -24,6 +24,7 @@ VERSION = "1.23.2"
 HOME = Path(__file__).parents[2] / ".retrue-services"
 READY_SECONDS = 180.0  # 20 s on a quiet machine
 ADMIN = "admin@example.com"
+HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,7 @@ def running(folder: Path) -> Iterator[LabelStudioServer]:
             start_new_session=True,
         )
     server = LabelStudioServer(
-        url=f"http://127.0.0.1:{port}",
+        url=f"http://{HOST}:{port}",
         token=token,
         email=ADMIN,
         password=password,
@@ -116,7 +117,7 @@ def _environment(folder: Path, password: str, token: str) -> dict[str, str]:
 
 def _free_port() -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 

@@ -15,9 +15,7 @@ class LabelStudioPeople:
     """Answers as `<name>@example.com`, with the note "é" after 1.5 seconds."""
 
     def __init__(self, server: LabelStudioServer, queue: LabelStudioQueue) -> None:
-        headers = {"Authorization": f"Token {server.token}"}
-        self._http = httpx.Client(base_url=server.url, headers=headers, timeout=60)
-        self._queue = queue
+        self._server, self._queue = server, queue
 
     def answer(
         self, task_key: str, annotator: str, value: str, *, tool_id: str | None = None
@@ -57,7 +55,9 @@ class LabelStudioPeople:
         self.call("DELETE", f"/api/annotations/{answer_id}/")
 
     def call(self, method: str, path: str, body: object = None) -> Any:
-        reply = self._http.request(method, path, json=body)
+        headers = {"Authorization": f"Token {self._server.token}"}
+        url = f"{self._server.url}{path}"
+        reply = httpx.request(method, url, json=body, headers=headers, timeout=60)
         assert not reply.is_error, reply.text
         return reply.json() if reply.content else None
 

@@ -1,7 +1,7 @@
 """Services from Python packages: each in its own virtual environment, on loopback, stopped by us.
 
-RETRUE_SERVICES names the folder that holds them; the default is `.retrue-services` of this checkout.
-What is installed is pinned by hash in `<service>.txt` beside this file.
+RETRUE_SERVICES names the folder that holds them; the default is `.retrue-services` of this
+checkout. What is installed is pinned by hash in `<service>.txt` beside this file.
 """
 
 from __future__ import annotations

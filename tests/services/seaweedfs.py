@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -75,7 +76,8 @@ def running(folder: Path) -> Iterator[SeaweedFS]:
     data = folder / "data"
     data.mkdir()
     command = [program, *_arguments(data, _config(folder, admin, reader), ports)]
-    with started(command, folder=folder) as process:
+    # Asked to end in order it takes more than 15 s, and its data is thrown away anyhow.
+    with started(command, folder=folder, stop=signal.SIGKILL) as process:
         server = SeaweedFS(
             url=f"http://127.0.0.1:{ports['s3'][0]}",
             access_key=admin[0],

@@ -10,6 +10,7 @@ import json
 import logging
 import re
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -69,6 +70,8 @@ class LabelStudioClient:
             clock: Seconds, rising.
         """
         self._http = httpx.Client(base_url=url.rstrip("/"), timeout=TIMEOUT, transport=transport)
+        # Nobody closes a queue: its connections end with it.
+        weakref.finalize(self, self._http.close)
         self._name = without_passwords(url.rstrip("/"))
         self._token = token.strip()
         self._sleep, self._clock = sleep, clock

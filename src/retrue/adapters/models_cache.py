@@ -32,8 +32,8 @@ class _Cache(BaseModel):
 def database_file(tracking_uri: str) -> Path | None:
     """The file of a SQLite address; None for a server.
 
-    >>> database_file("sqlite:////work/mlflow.db"), database_file("http://host:5000")
-    (PosixPath('/work/mlflow.db'), None)
+    >>> database_file("sqlite:////srv/mlflow.db"), database_file("http://host:5000")
+    (PosixPath('/srv/mlflow.db'), None)
     """
     start = "sqlite:///"
     return Path(tracking_uri.removeprefix(start)) if tracking_uri.startswith(start) else None
