@@ -265,7 +265,7 @@ def test_only_training_tasks_become_overdue(arm: Arm, days: int, overdue: bool, 
     assert made.gathered(days=days).ballot.overdue is overdue
 
 
-def test_a_dispute_says_so_and_its_answers_carry_the_group_that_was_asked(tmp_path: Path):
+def test_an_answer_carries_the_role_its_person_was_asked_in(tmp_path: Path):
     made = Records(tmp_path, queue={"annotators": {"expert": ["eve"]}})
     made.ask("one", "audit", overlap=2)
     made.say("one", "ann", "left")
@@ -276,7 +276,7 @@ def test_a_dispute_says_so_and_its_answers_carry_the_group_that_was_asked(tmp_pa
     asked = made.gathered()
 
     assert asked.disputed
-    assert [vote.group for vote in asked.ballot.votes] == ["crowd", "expert", "adjudicator"]
+    assert [vote.group for vote in asked.ballot.votes] == ["crowd", "crowd", "adjudicator"]
 
 
 @pytest.mark.parametrize(

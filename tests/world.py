@@ -71,6 +71,7 @@ def a_config(**changes: object) -> Config:
             "fields": {"x": {"type": "number"}, "y": {"type": "number"}},
         },
         "select": {"budget": 30, "bootstrap": 60, "caps": {"cost_per_label": "0.10 EUR"}},
+        "queue": {"annotators": {"adjudicator": ["ann"]}},
         "round": {"open": "auto"},
         "model": {"promote": "auto"},
         "drift": {"probe": {"labels": 20, "max": 40}},

@@ -125,6 +125,12 @@ class LabelsUse(Section):
         "audit": 2,
     }
 
+    @model_validator(mode="after")
+    def _audit_by_two(self) -> LabelsUse:
+        if self.answers_per_item.get("audit", 2) < 2:
+            raise ValueError("answers_per_item.audit: expected at least 2 people, who must agree")
+        return self
+
 
 class Annotators(Section):
     """Who is asked; a name that is in no group counts as crowd."""
@@ -147,7 +153,7 @@ class Queue(Section):
     """Where people answer."""
 
     use: Literal["files", "label_studio"] = "files"
-    path: Path = Path(".retrue/queue")  # files only
+    path: Path = Path("local/queue")  # files only
     url: str | None = None
     api_key: SecretStr | None = None  # environment LABEL_STUDIO_API_KEY
     annotators: Annotators = Annotators()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import cast
 
 from retrue.config import PROJECT_FILE, Config, Labels, load_config, load_labels
-from retrue.errors import ConfigError, LeaseLost, WorkspaceError
+from retrue.errors import ConfigError, LeaseLost, QueueError, WorkspaceError
 from retrue.ports import (
     AnnotationQueue,
     DatasetRepo,
@@ -26,6 +26,7 @@ from retrue.ports import (
     SampleStore,
     WorkingState,
 )
+from retrue.records import ProjectKey
 from retrue.workspace import Workspace
 
 __all__ = [
@@ -97,7 +98,7 @@ def open_workspace(start: Path, *, person: str | None = None) -> Workspace:
         config=config,
         labels=labels,
         store=_store(root, config),
-        queue=_queue(root, config),
+        queue=_queue(root, config, labels),
         records=FileRoundRecord(root / "data"),
         state=state,
         repo=GitDvcRepo(root, config, check=lambda lease: state.check_lease(lease)),
@@ -169,15 +170,43 @@ def _connect_store(root: Path, config: Config) -> SampleStore:
     return AnyStore(stores)
 
 
-def _queue(root: Path, config: Config) -> AnnotationQueue:
+def _queue(root: Path, config: Config, labels: Labels) -> AnnotationQueue:
     if config.queue.use == "label_studio":
-        raise ConfigError(
-            "queue.use: label_studio is not connected in this version; use `files` and "
-            "`retrue label`"
-        )
+        return cast("AnnotationQueue", _Later(lambda: _connect_label_studio(root, config, labels)))
     from retrue.adapters.queue_files import FileQueue
 
     return FileQueue(root / config.queue.path)
+
+
+def _connect_label_studio(root: Path, config: Config, labels: Labels) -> AnnotationQueue:
+    from retrue.adapters.label_studio_config import Page
+    from retrue.adapters.queue_label_studio import LabelStudioQueue
+
+    url, key = config.queue.url, config.queue.api_key
+    if not url or key is None:
+        raise ConfigError(
+            "queue: label_studio needs `url` (or LABEL_STUDIO_URL) and LABEL_STUDIO_API_KEY"
+        )
+
+    def schema_of(project: ProjectKey) -> Labels:
+        wanted = (project.schema_version, project.guideline_version)
+        if wanted != (labels.version, labels.guideline.version):
+            raise QueueError(
+                f"a task asks by schema {wanted[0]} and guideline {wanted[1]}, of which there is "
+                f"no project yet; {config.labels.file} is at {labels.version} and "
+                f"{labels.guideline.version}. Cancel its round, and open it anew."
+            )
+        return labels
+
+    kind = config.data.kind
+    return LabelStudioQueue(
+        url,
+        key.get_secret_value(),
+        project_prefix=config.project,
+        schema_of=schema_of,
+        link=_store(root, config).link,
+        page=Page(shown="table" if kind == "other" else kind, text=config.data.text),
+    )
 
 
 def _models(root: Path, config: Config, labels: Labels) -> ModelRegistry:

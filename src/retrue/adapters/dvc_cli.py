@@ -19,7 +19,7 @@ from retrue.errors import RepoError, ServiceUnavailable, TransientError
 __all__ = ["REMOTE", "Dvc", "DvcPlaces", "dvc_places", "name_remote"]
 
 REMOTE = "retrue"  # the name of our remote in DVC's configuration
-_LOCAL_REMOTE = Path(".retrue/dvc-remote")
+_LOCAL_REMOTE = Path("local/dvc-remote")
 _LOCKED = ("unable to acquire lock", "is busy", "locked by")
 _UNREACHABLE = (
     "could not connect",
@@ -47,7 +47,7 @@ def dvc_places(workspace: Path, remote: str | None) -> DvcPlaces:
 
     Args:
         workspace: Folder with `.dvc`, if there is one.
-        remote: URL or folder (relative to the workspace); None: `.retrue/dvc-remote`.
+        remote: URL or folder (relative to the workspace); None: `local/dvc-remote`.
     """
     parser = configparser.ConfigParser(interpolation=None)
     parser.read([workspace / ".dvc/config", workspace / ".dvc/config.local"], encoding="utf-8")

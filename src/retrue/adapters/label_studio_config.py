@@ -138,12 +138,20 @@ def _grow(top: Element, paths: Iterable[Sequence[str]]) -> None:
         for depth in range(1, len(path) + 1):
             levels = tuple(path[:depth])
             if levels not in made:
-                made[levels] = SubElement(made[levels[:-1]], "Choice", value=levels[-1])
+                name = levels[-1]
+                choice = SubElement(made[levels[:-1]], "Choice", value=_plain(name))
+                if "$" in name:
+                    choice.set("alias", name)  # what an answer says
+                made[levels] = choice
 
 
 def _plain(text: str) -> str:
-    # A value that begins with $ would be looked up in the task.
-    return f" {text}" if text.startswith("$") else text
+    """Text that is shown as it is: after a dollar sign the page would look for a field.
+
+    >>> len(_plain("5$ or $5"))
+    10
+    """
+    return text.replace("$", "$\u200c")
 
 
 def check_page(xml: str, labels: Labels) -> None:
@@ -191,11 +199,6 @@ def _control_problems(control: Element, labels: Labels) -> list[str]:
         problems.append(f"not offered: {', '.join(missing)}")
     if unknown := sorted(offered - options - inner):
         problems.append(f"offered, but in no schema: {', '.join(unknown)}")
-    if looked_up := sorted(name for name in offered if name.startswith("$")):
-        problems.append(
-            f"Label Studio takes {', '.join(looked_up)} for fields of the task: names must not "
-            "begin with $"
-        )
     return problems
 
 

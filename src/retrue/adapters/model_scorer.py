@@ -99,7 +99,12 @@ class ModelScorer:
         folder.mkdir(parents=True)
         fetch = cast("Any", mlflow.artifacts).download_artifacts
         got = Path(
-            fetch(artifact_uri=model_uri, dst_path=os.fspath(folder), tracking_uri=tracking_uri)
+            fetch(
+                artifact_uri=model_uri,
+                dst_path=os.fspath(folder),
+                tracking_uri=tracking_uri,
+                registry_uri=tracking_uri,  # else MLflow opens a database of its own right here
+            )
         )
         described = cast("object", yaml.safe_load((got / "MLmodel").read_text(encoding="utf-8")))
         flavors = cast("dict[str, dict[str, dict[str, object]]]", described).get("flavors", {})

@@ -76,11 +76,11 @@ class MlflowModels:
         trusted: Sequence[str] = (),
         connect: Callable[[str], Client] = client_of,
     ) -> None:
-        local = root.resolve() / ".retrue"
+        local = root.resolve() / "local"  # models cannot be rebuilt: never below `.retrue`
         self._uri = tracking_uri or f"sqlite:///{local / 'mlflow.db'}"
         self._database = database_file(self._uri)
         self._artifacts = None if self._database is None else artifact_root or local / "mlartifacts"
-        self._cache = local / "models.json"
+        self._cache = root.resolve() / ".retrue" / "models.json"
         self._name = config.model_name
         self._config = config
         self._git_commit = git_commit

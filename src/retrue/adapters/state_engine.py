@@ -26,6 +26,7 @@ from sqlalchemy import (
     table,
 )
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
@@ -61,6 +62,9 @@ __all__ = [
 
 _BEGIN = "retrue_begin"  # our execution option: how a transaction starts on SQLite
 _BUSY_MS = 30_000  # our transactions take milliseconds; this is for a slow disk, not for queueing
+# How long a process may stop inside a transaction before PostgreSQL gives its locks to others: a
+# paused or vanished machine would keep everybody waiting for hours. Ours never pause on purpose.
+_IDLE_MS = 10_000
 _MIGRATION_LOCK = 0x7E72_7565  # any number that nobody else uses in one PostgreSQL
 
 # What databases say when a person must act. SQLite has no codes that reach us through SQLAlchemy,
@@ -106,7 +110,16 @@ def connect(url: str) -> Engine:
     if kind == "sqlite":
         Path(parsed.database or "").parent.mkdir(parents=True, exist_ok=True)
         _set_up_sqlite(engine)
+    else:
+        event.listen(engine, "connect", _limit_idling)
     return engine
+
+
+def _limit_idling(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"SET idle_in_transaction_session_timeout = {_IDLE_MS}")
+    cursor.close()
+    connection.commit()  # a SET that is rolled back is forgotten
 
 
 def _set_up_sqlite(engine: Engine) -> None:

@@ -48,7 +48,7 @@ PROJECT = {
         },
     },
     "labels": {"answers_per_item": {"train": 1, "audit": 2}},
-    "queue": {"annotators": {"crowd": ["Ann", "Bob", "Cleo"]}},
+    "queue": {"annotators": {"crowd": ["Ann", "Bob", "Cleo"], "adjudicator": ["Ann"]}},
     "drift": {"probe": {"labels": 40, "max": 120}},
     "select": {
         "budget": 200,

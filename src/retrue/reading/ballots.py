@@ -13,7 +13,7 @@ from retrue.core.answers import live_answers
 from retrue.core.judge import Ballot, Vote
 from retrue.kinds import BadLabel, kind_of
 from retrue.reading.voiding import counts, read_voids
-from retrue.records import Answer, Task, Verdict
+from retrue.records import AnnotatorGroup, Answer, Task, Verdict
 from retrue.workspace import Workspace
 
 __all__ = ["Asked", "gather", "last_verdicts"]
@@ -136,7 +136,9 @@ def _votes(
     votes: list[Vote] = []
     for answer, task in said:
         label, problem = _read(answer, task, labels)
-        asked = task.group if task.arm == "dispute" else annotators.group_of(answer.annotator)
+        # In the role they were asked in: an adjudicator's answer to a crowd task is one of many.
+        program = annotators.group_of(answer.annotator) == "program"
+        asked: AnnotatorGroup = "program" if program else task.group
         votes.append(
             Vote(
                 annotator=answer.annotator,

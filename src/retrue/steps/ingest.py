@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
+import numpy as np
+
 from retrue.config import Config
 from retrue.core.arrow import call, text_list, time_span
 from retrue.core.batch_profile import first_centers, profile_columns
 from retrue.core.clean import CleanBatch
 from retrue.core.profile import CategoryProfile, NumberProfile, finalise, merge_profiles
 from retrue.ports import Cursor, SampleStore
-from retrue.reading.windows import holds_rows, read_objects
+from retrue.reading.windows import holds_rows, read_objects, rules_of
 from retrue.records import ObjectRef, Quarantined, Stream, Window, short_hash
 from retrue.workspace import Workspace
 
@@ -91,7 +93,13 @@ def _read_new(
     listed = [
         ref for ref in store.list_objects(source.uri, since=since) if ref.uri != source.metadata
     ]
-    new = tuple(ref for ref in listed if (ref.uri, ref.version) not in cursor.seen)
+    # What could not be read is read again when the object or the configuration changes.
+    mark = f"#{short_hash(repr(rules_of(config, stream)), digits=8)}"
+    new = tuple(
+        ref
+        for ref in listed
+        if cursor.seen.isdisjoint({(ref.uri, ref.version), (ref.uri, ref.version + mark)})
+    )
     if new:
         for batch in read_objects(new, stream, config, store):
             tally.add(batch)
@@ -102,11 +110,22 @@ def _read_new(
         unreadable=tuple(tally.unreadable),
         skipped=len(listed) - len(new),
     )
-    return report, _moved(cursor, listed, look_back, now)
+    return report, _moved(cursor, listed, look_back, now, marks=_marks(cursor, report, mark))
+
+
+def _marks(cursor: Cursor, report: IngestReport, mark: str) -> dict[str, str]:
+    """What to remember an unreadable object's version with, by uri: now, or from an earlier try."""
+    marks = {uri: mark for uri, version in cursor.seen if version.endswith(mark)}
+    return marks | {item.uri: mark for item in report.unreadable}
 
 
 def _moved(
-    cursor: Cursor, listed: Sequence[ObjectRef], look_back: timedelta, now: datetime
+    cursor: Cursor,
+    listed: Sequence[ObjectRef],
+    look_back: timedelta,
+    now: datetime,
+    *,
+    marks: Mapping[str, str],
 ) -> Cursor:
     """The cursor after these objects; it remembers what the next listing will show."""
     # A clock that runs ahead must not carry the cursor past objects that are still to come.
@@ -119,7 +138,9 @@ def _moved(
     return Cursor(
         position=position,
         seen=frozenset(
-            (ref.uri, ref.version) for ref in listed if ref.modified_at >= position - look_back
+            (ref.uri, ref.version + marks.get(ref.uri, ""))
+            for ref in listed
+            if ref.modified_at >= position - look_back
         ),
     )
 
@@ -141,6 +162,7 @@ class _Tally:
         self._centers = dict(centers)
         self._freeze = freeze
         self._counts: Counter[str] = Counter()
+        self._read: set[str] = set()  # uris of objects that gave rows
         self._times: list[datetime] = []  # the first and the last, once there are any
         self._models: set[str | None] = set()
 
@@ -150,6 +172,7 @@ class _Tally:
             self._set_aside(item, whole=item.row is None and self._holds_rows(item.uri))
         if not len(batch):
             return
+        self._read |= {batch.refs[int(place)].uri for place in np.unique(batch.at)}
         self._counts["rows"] += int(batch.first.sum())
         self._counts["eligible"] += int((batch.first & batch.eligible).sum())
         self._counts["duplicates"] += int((~batch.first).sum())
@@ -165,7 +188,8 @@ class _Tally:
         return Window(
             window_id=short_hash(stream, *versions, digits=16),
             stream=stream,
-            objects=refs,
+            # A re-read of the window must find the rows that were counted, and no others.
+            objects=tuple(ref for ref in refs if ref.uri in self._read),
             rows=self._counts["rows"],
             eligible=self._counts["eligible"],
             duplicates=self._counts["duplicates"],

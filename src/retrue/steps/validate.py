@@ -12,11 +12,11 @@ from datetime import datetime
 
 import numpy as np
 
-from retrue.config import Labels
+from retrue.config import Config, Labels
 from retrue.core.judge import AnnotatorReport, Judgement, judge, rate_annotators
 from retrue.ports import Lease
 from retrue.reading.ballots import Asked, gather
-from retrue.records import Json, Round, RoundPlan, Task, Verdict, short_hash
+from retrue.records import AnnotatorGroup, Json, Round, RoundPlan, Task, Verdict, short_hash
 from retrue.workspace import Workspace
 
 __all__ = ["RoundVerdicts", "ValidateReport", "judge_answers"]
@@ -211,6 +211,13 @@ def _open(workspace: Workspace, plan: RoundPlan, now: datetime) -> str:
     return plan.round_id
 
 
+def _who_decides(config: Config) -> AnnotatorGroup:
+    """The configured group, or everybody where nobody was named for it."""
+    wanted = config.validate_.dispute_group
+    named = config.queue.annotators.model_dump().get(wanted)
+    return wanted if named else "crowd"
+
+
 def _open_dispute(
     workspace: Workspace,
     parent: RoundPlan,
@@ -246,7 +253,7 @@ def _open_dispute(
             round_id=round_id,
             sample_id=sample_id,
             arm="dispute",
-            group=checks.dispute_group,
+            group=_who_decides(workspace.config),
             overlap=checks.dispute_answers,
             score=judged[sample_id].confidence,
             inclusion_probability=None,

@@ -1,0 +1,188 @@
+"""The labeling page: escaped, complete, and read back as it was meant."""
+
+from __future__ import annotations
+
+import json
+from xml.etree.ElementTree import fromstring
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retrue.adapters.label_studio_config import (
+    Page,
+    answer_value,
+    build_page,
+    check_page,
+    guideline_html,
+    note_of,
+    shown_data,
+    takes_one,
+)
+from retrue.config import Labels
+from retrue.errors import ConfigError
+from retrue.kinds import kind_of
+
+CHOICE = Labels(kind="choice", question="Is it good?", classes=("good", "bad"))
+TREE = Labels(kind="taxonomy", classes=("animal/cat", "animal/dog", "plant"))
+NUMBER = Labels(kind="number", minimum=0, maximum=10.5, unit="mm")
+names = st.text(
+    st.characters(exclude_categories=("Cs", "Cc", "Cn")), min_size=1, max_size=12
+).filter(lambda name: name == name.strip() and name[0] not in '"[')
+
+
+@given(st.lists(names, min_size=2, max_size=6, unique=True), st.sampled_from(["choice", "choices"]))
+def test_every_class_name_is_offered_letter_by_letter(classes: list[str], kind: str):
+    labels = Labels.model_validate({"kind": kind, "classes": classes})
+
+    view = fromstring(build_page(labels, Page()))
+
+    offered = [choice.get("alias") or choice.get("value") for choice in view.iter("Choice")]
+    assert offered == [*classes, "none_of_these", "cannot_tell"]
+
+
+def test_a_dollar_sign_never_becomes_a_field():
+    labels = Labels(kind="choice", question="Over $5?", classes=("costs $5", "free"))
+
+    view = fromstring(build_page(labels, Page()))
+
+    shown = [view.find("Header"), view.find(".//Choice")]
+    assert all("$5" not in str(element.get("value")) for element in shown if element is not None)
+    assert [choice.get("alias") for choice in view.iter("Choice")][:2] == ["costs $5", None]
+
+
+def test_a_taxonomy_is_a_tree_with_its_shared_levels_once():
+    view = fromstring(build_page(TREE, Page()))
+
+    (tree,) = view.iter("Taxonomy")
+    assert [choice.get("value") for choice in tree] == [
+        "animal",
+        "plant",
+        "none_of_these",
+        "cannot_tell",
+    ]
+    assert [choice.get("value") for choice in tree[0]] == ["cat", "dog"]
+    assert tree.get("leafsOnly") == "true"
+
+
+def test_an_inner_level_can_be_picked_where_the_schema_lists_it():
+    labels = Labels(kind="taxonomy", classes=("animal", "animal/cat"))
+
+    assert 'leafsOnly="false"' in build_page(labels, Page())
+
+
+def test_a_number_has_limits_and_a_unit_and_no_options():
+    view = fromstring(build_page(NUMBER, Page()))
+
+    (field,) = view.iter("Number")
+    assert (field.get("min"), field.get("max")) == ("0", "10.5")
+    assert [header.get("value") for header in view.iter("Header")] == ["mm"]
+    assert not list(view.iter("Choice"))
+
+
+@pytest.mark.parametrize(
+    ("page", "tag", "field"),
+    [
+        (Page(), "Table", "$fields"),
+        (Page(shown="text", text="body"), "Text", "$text"),
+        (Page(shown="html"), "HyperText", "$html"),
+        (Page(shown="image"), "Image", "$media"),
+        (Page(shown="audio"), "Audio", "$media"),
+        (Page(shown="video"), "Video", "$media"),
+    ],
+)
+def test_a_task_carries_every_field_its_page_names(page: Page, tag: str, field: str):
+    view = fromstring(build_page(CHOICE, page))
+    data = shown_data(page, {"body": "x", "size": None}, "http://media/1")
+
+    named = {element.get("value", "") for element in view.iter() if element.tag != "Choice"}
+    assert {name for name in named if name.startswith("$")} <= {f"${key}" for key in data}
+    assert view.find(f".//{tag}[@value='{field}']") is not None
+
+
+def test_fields_shown_as_html_are_escaped():
+    data = shown_data(Page(shown="html"), {"<i>": "<script>alert(1)</script> & more"}, None)
+
+    assert "<script>" not in str(data["html"])
+    assert "&lt;script&gt;" in str(data["html"])
+    assert "&lt;i&gt;" in str(data["html"])
+
+
+def test_a_guideline_is_shown_letter_by_letter():
+    assert guideline_html("<img src=x onerror=y>\nsecond") == (
+        "<div>&lt;img src=x onerror=y&gt;<br />second</div>"
+    )
+    assert guideline_html(" \n") == ""
+
+
+OWN = """<View><Image name="photo" value="$media"/>
+<Choices name="label" toName="photo"><Choice value="good"/><Choice value="bad"/>
+<Choice value="none_of_these"/><Choice value="cannot_tell"/></Choices></View>"""
+
+
+def test_a_teams_own_page_is_used_as_it_is_where_it_fits():
+    assert build_page(CHOICE, Page(own=OWN)) == OWN
+
+
+@pytest.mark.parametrize(
+    ("xml", "told"),
+    [
+        ("<View>", "expected XML"),
+        ("<View/>", "expected one <Choices"),
+        (OWN.replace("Choices", "Taxonomy"), "expected one <Choices"),
+        (OWN.replace('<Choice value="cannot_tell"/>', ""), "not offered: cannot_tell"),
+        (OWN.replace('"bad"', '"worse"'), "in no schema: worse"),
+        (OWN.replace('toName="photo">', 'toName="photo" choice="multiple">'), 'choice="single"'),
+        (OWN.replace('name="photo"', 'name="note"'), "<TextArea>"),
+        ('<!DOCTYPE v [<!ENTITY a "b">]><View>&a;</View>', "expected XML"),
+    ],
+)
+def test_a_teams_own_page_that_does_not_fit_is_refused_with_the_reason(xml: str, told: str):
+    with pytest.raises(ConfigError, match="labeling page") as caught:
+        check_page(xml, CHOICE)
+
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "given", "label"),
+    [
+        (CHOICE, {"choices": ["bad"]}, '"bad"'),
+        (Labels(kind="choices", classes=("a", "b")), {"choices": ["b"]}, '["b"]'),
+        (Labels(kind="choices", classes=("a", "b")), {"choices": ["b", "a"]}, '["a","b"]'),
+        (TREE, {"taxonomy": [["animal", "dog"]]}, '"animal/dog"'),
+        (TREE, {"taxonomy": [["plant"]]}, '"plant"'),
+        (NUMBER, {"number": 3.5}, "3.5"),
+    ],
+)
+def test_an_answer_of_each_kind_is_understood(labels: Labels, given: dict[str, object], label: str):
+    one = takes_one(build_page(labels, Page()))
+
+    value = answer_value([{"from_name": "label", "value": given}], one=one)
+
+    schema = labels.label_schema
+    assert kind_of(schema).parse(json.loads(value), schema) == label
+
+
+def test_odd_answers_are_told_as_they_are():
+    box = {"from_name": "box", "type": "rectanglelabels", "value": {"x": 1, "y": 2}}
+
+    assert answer_value([], one=True) == "null"
+    assert answer_value([{"from_name": "note", "value": {"text": ["?"]}}], one=True) == "null"
+    assert answer_value([{"from_name": "label", "value": {"choices": ["é"]}}], one=True) == '"é"'
+    assert answer_value([box], one=True) == '[{"x":1,"y":2}]'
+    assert answer_value([{"from_name": "label"}], one=True) == "[null]"
+
+
+def test_a_note_is_told_beside_the_label_and_never_as_one():
+    result = [
+        {"from_name": "note", "value": {"text": ["blurred"]}},
+        {"from_name": "label", "value": {"choices": ["bad"]}},
+    ]
+
+    assert (answer_value(result, one=True), note_of(result)) == ('"bad"', "blurred")
+    assert note_of([{"from_name": "note", "value": "odd"}]) == ""
+
+
+def test_a_page_that_an_administrator_broke_does_not_hide_answers():
+    assert takes_one("<View")
