@@ -15,6 +15,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from retrue.adapters.dataset_files import write_dataset
+from retrue.adapters.queue_memory import MemoryQueue
 from retrue.adapters.records_memory import MemoryRoundRecord
 from retrue.adapters.repo_memory import MemoryRepo
 from retrue.adapters.state_memory import MemoryWorkingState
@@ -66,7 +67,7 @@ class Models:
 
 
 class Nobody:
-    """A queue, a notifier: the report asks neither."""
+    """A notifier: the report tells nobody."""
 
 
 class World:
@@ -93,6 +94,7 @@ class World:
                 **(config or {}),
             }
         )
+        self.queue = MemoryQueue()
         self.repo = MemoryRepo(
             "digits",
             place=Path(tempfile.mkdtemp(prefix="retrue-report-")),
@@ -115,7 +117,7 @@ class World:
             config=self.config,
             labels=self.labels,
             store=MemoryStore(["mem://"]),
-            queue=Nobody(),
+            queue=self.queue,
             records=self.records,
             state=self.state,
             repo=self.repo,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from xml.etree.ElementTree import fromstring
+
 
 import pytest
+from defusedxml.ElementTree import fromstring
 from hypothesis import given
 from hypothesis import strategies as st
 

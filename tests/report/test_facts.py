@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from report_world import DAY, HOSTILE, HOUR, NOW, START, World, answer, verdict
-from retrue.records import canonical_json
+from retrue.records import ProjectKey, QueueTask, canonical_json
 from retrue.report.facts import gather_facts
 from retrue.report.service import service_of
 from retrue.report.story import gather_story
@@ -296,3 +296,20 @@ def _replanned(world: World, samples, tasks) -> World:
         fresh.records.decide(made)
     fresh.records.plan_round(plan, samples, tasks)
     return fresh
+
+
+def test_answers_that_nobody_fetched_are_fetched_before_more_are_asked_for(begun: World):
+    world = begun
+    round_id = world.records.rounds()[-1].plan.round_id
+    if world.records.round(round_id).state == "planned":
+        world.workspace.decide("round-opened", round_id, now=NOW, data={"round": round_id})
+    task = world.records.tasks(round_id)[0]
+    key = ProjectKey(schema_version=1, guideline_version="1", overlap=1, group="crowd")
+    shown = QueueTask(task_key=task.task_key, project=key, display={}, media_uri=None)
+    world.queue.add([shown])
+    world.queue.answer(task.task_key, "ana", '"1"', now=NOW)
+
+    facts = gather_facts(world.workspace, now=NOW)
+
+    assert facts.next.what == "Bring 1 answers home"
+    assert facts.next.command == "retrue collect"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from retrue.core.answers import live_answers
 from retrue.core.incident import Incident, current_incident
 from retrue.ports import RepoState
 from retrue.records import Decision, Round
@@ -52,6 +53,7 @@ def next_step(
         _promote(decisions)
         or _add_class(workspace, rounds, decisions, incidents, now)
         or _approve(rounds)
+        or _collect(workspace, rounds)
         or _label(workspace, rounds, left)
         or _close(rounds)
         or _train(decisions)
@@ -106,6 +108,23 @@ def _approve(rounds: Sequence[Round]) -> NextStep | None:
         what=f"Approve the {planned.kind} round of {sum(planned.arms.values())} samples",
         why=planned.why,
         command=f"retrue round approve {planned.round_id}",
+    )
+
+
+def _collect(workspace: Workspace, rounds: Sequence[Round]) -> NextStep | None:
+    """Answers people gave and nobody fetched; only the queue in files is asked: that is free."""
+    running = any(item.state in ("open", "collecting") for item in rounds)
+    if workspace.config.queue.use != "files" or not running:
+        return None
+    records = workspace.records
+    here = sum(len(live_answers(records.answers(item.plan.round_id))) for item in rounds)
+    waiting = workspace.queue.count() - here
+    if waiting <= 0:
+        return None
+    return NextStep(
+        what=f"Bring {waiting} answers home",
+        why="People gave them in the queue; they are not on record yet.",
+        command="retrue collect",
     )
 
 
