@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-
 import pytest
 from defusedxml.ElementTree import fromstring
 from hypothesis import given

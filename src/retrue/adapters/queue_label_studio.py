@@ -154,7 +154,7 @@ class LabelStudioQueue:
                 newest = max(filter(None, (newest, task.updated_at)))
         # What changes while we read may be missed on a page behind us: do not step over it.
         if newest is not None and began is not None:
-            newest = max(since or newest, min(newest, began + timedelta(seconds=1)))
+            newest = max(filter(None, (since, min(newest, began + timedelta(seconds=1)))))
         found.sort(key=lambda answer: (answer.answered_at, int(answer.answer_id)))
         return ObservedAnswers(
             answers=tuple(found), cursor="" if newest is None else newest.strftime(_TIME)
