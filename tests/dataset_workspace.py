@@ -55,6 +55,7 @@ stages:
 """
 IGNORED = """\
 /.retrue/
+/local/
 /data/rounds/
 /data/decisions/
 /data/dataset/

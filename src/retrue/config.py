@@ -125,12 +125,6 @@ class LabelsUse(Section):
         "audit": 2,
     }
 
-    @model_validator(mode="after")
-    def _audit_by_two(self) -> LabelsUse:
-        if self.answers_per_item.get("audit", 2) < 2:
-            raise ValueError("answers_per_item.audit: expected at least 2 people, who must agree")
-        return self
-
 
 class Annotators(Section):
     """Who is asked; a name that is in no group counts as crowd."""
