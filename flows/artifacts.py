@@ -7,7 +7,7 @@ from pathlib import Path
 
 from prefect.artifacts import create_link_artifact, create_table_artifact
 
-from flows.steps import Report
+from flows.running import Report
 from retrue.wiring import STATE_DIR, clock, open_workspace
 
 __all__ = ["link_report", "show_checks", "show_rounds"]

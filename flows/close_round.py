@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from prefect import flow
-
-from flows.naming import run_name
-from flows.steps import Report, collect, push, record, told, validate, version
+from flows.running import Report, loop_flow
+from flows.steps import collect, push, record, told, validate, version
 
 __all__ = ["close_round"]
 
 
-@flow(name="retrue-close-round", flow_run_name=run_name)
+@loop_flow("retrue-close-round")
 def close_round(root: str) -> Report:
     """Collect, validate, version; disputes opened on the way are pushed at once."""
     collected = told(collect(root))

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 
 from flows.close_round import close_round
 from flows.monitor import monitor
-from flows.naming import run_name
 from flows.open_round import open_round
 from flows.retrain import retrain
-from flows.steps import Report
+from flows.running import Report, loop_flow
 
 __all__ = ["cycle"]
 
 
-@flow(name="retrue-cycle", flow_run_name=run_name)
+@loop_flow("retrue-cycle")
 def cycle(root: str) -> Report:
     """Monitor -> open_round -> close_round -> retrain, as one flow run."""
     done = monitor.fn(root) | open_round.fn(root) | close_round.fn(root) | retrain.fn(root)

@@ -6,19 +6,18 @@ next cycle opens its round.
 
 from __future__ import annotations
 
-from prefect import flow
 from prefect.events import emit_event
 
 from flows.artifacts import link_report, show_checks
-from flows.naming import project_of, run_name
-from flows.steps import Report, drift, ingest, record, told
+from flows.running import Report, loop_flow, project_of
+from flows.steps import drift, ingest, record, told
 
 __all__ = ["DRIFT_EVENT", "monitor", "say_drift"]
 
 DRIFT_EVENT = "retrue.drift.detected"
 
 
-@flow(name="retrue-monitor", flow_run_name=run_name)
+@loop_flow("retrue-monitor")
 def monitor(root: str) -> Report:
     """Ingest, check for drift, and say so."""
     ingested = told(ingest(root))

@@ -5,37 +5,49 @@ People answer in days, so no flow waits for them: `close_round` looks again late
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from prefect import flow
+from pydantic import Field
 
 from flows.artifacts import show_rounds
-from flows.naming import run_name
-from flows.steps import Report, push, record, request, select, told
+from flows.running import Report, loop_flow
+from flows.steps import push, record, request, select, told
+from retrue.errors import LeaseHeld, TransientError
 
 __all__ = ["open_round"]
 
 
-@flow(name="retrue-open-round", flow_run_name=run_name)
+@loop_flow("retrue-open-round")
 def open_round(
     root: str,
-    kind: Literal["incoming", "inference", "adhoc", "gate"] | None = None,
+    kind: Literal["due", "incoming", "inference", "adhoc", "gate"] = "due",
     why: str = "asked for in Prefect",
-    budget: int | None = None,
-    person: str | None = None,
+    budget: Annotated[int, Field(ge=0)] = 0,
+    person: str = "",
 ) -> Report:
     """Select and push.
 
     Args:
-        root: The workspace.
-        kind: The occasion of a round you ask for; none: what the loop asks for.
-        why: In your words; kept with the round you ask for.
-        budget: Samples of the round you ask for; none: `select.budget`.
+        root: The workspace; "." is the folder that was deployed.
+        kind: What to open. `due`: what the loop asks for by itself, as after an alarm. The others
+            are a round that you ask for: fresh `incoming` traffic, rows a model scored
+            (`inference`), hard or suspect samples (`adhoc`), or evidence to choose between two
+            models (`gate`).
+        why: Your reason; kept with the round you ask for.
+        budget: Samples of the round you ask for. 0: as many as `select.budget` says.
         person: Your name, for the record.
     """
-    selected = told(select(root) if kind is None else request(root, kind, why, budget, person))
+    selected = told(select(root) if kind == "due" else _asked(root, kind, why, budget, person))
     record(root, "Rounds planned")
     pushed = told(push(root))
     if selected["planned"]:
         show_rounds(selected["planned"])
     return {"select": selected, "push": pushed}
+
+
+def _asked(root: str, kind: str, why: str, budget: int, person: str) -> Report:
+    """Plan the round a person asks for: what another run holds up must not be taken for done."""
+    try:
+        return request(root, kind, why, budget or None, person or None)
+    except LeaseHeld as held:
+        raise TransientError(f"your {kind} round was not planned; ask again. {held}") from held

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from prefect import flow
-
 from flows.artifacts import link_report
-from flows.naming import run_name
-from flows.steps import Report, record, told, train
+from flows.running import Report, loop_flow
+from flows.steps import record, told, train
 
 __all__ = ["retrain"]
 
 
-@flow(name="retrue-retrain", flow_run_name=run_name)
+@loop_flow("retrue-retrain")
 def retrain(root: str) -> Report:
     """Train, compare, promote or hold."""
     trained = told(train(root))

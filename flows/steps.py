@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 from prefect import State, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import TaskRun
 from prefect.tasks import exponential_backoff
 
+from flows.running import Report
 from retrue.cli import show, words
 from retrue.errors import TransientError
 from retrue.wiring import clock, open_workspace
 
 __all__ = [
-    "Report",
     "collect",
     "drift",
     "ingest",
@@ -35,8 +35,6 @@ __all__ = [
     "validate",
     "version",
 ]
-
-Report: TypeAlias = dict[str, Any]  # a step's report as plain JSON values, and its `words`
 
 
 def is_transient(_task: object, _run: TaskRun, state: State[Any]) -> bool:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar, cast
+from typing import Annotated, Literal, TypeVar, cast, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
@@ -20,16 +20,19 @@ from retrue.errors import ConfigError
 from retrue.kinds import NONE_OF_THESE, LabelSchema
 from retrue.kinds import migration as kinds
 from retrue.records import AnnotatorGroup, Stream
+from retrue.secrecy import guard_logs, remember
 
 __all__ = [
     "Annotators",
     "Config",
     "Data",
     "Drift",
+    "Email",
     "FieldRule",
     "Guideline",
     "Labels",
     "LabelsUse",
+    "Media",
     "Metrics",
     "Migration",
     "Model",
@@ -44,11 +47,14 @@ __all__ = [
     "Validation",
     "load_config",
     "load_labels",
+    "refuse_unset",
+    "unset_variables",
 ]
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 PROJECT_FILE = Path("configs/project.yaml")
+_SECRET_NAME = re.compile(r"(?i)key|token|secret|passw|credential|webhook")
 SectionT = TypeVar("SectionT", bound="Section")
 
 
@@ -81,6 +87,7 @@ class StreamSource(Section):
     model_version: str | None = None  # inference: column naming the model that scored the row
     truth: str | None = None  # inference: column with delayed outcomes
     look_back_hours: Annotated[float, Field(ge=0)] = 24.0  # keys that arrive late are still found
+    names_rise: bool = False  # names rise with time: only those since the look-back are listed
 
 
 class Consent(Section):
@@ -143,6 +150,17 @@ class Annotators(Section):
         return "program" if annotator in self.program else "crowd"
 
 
+class Media(Section):
+    """How Label Studio reaches media in S3. It stores the keys and signs links when asked."""
+
+    keys: Literal["ours", "server"] = "ours"  # server: Label Studio has keys or a role of its own
+    access_key: SecretStr | None = None  # None: the AWS environment's; may read and nothing else
+    secret_key: SecretStr | None = None
+    endpoint: str | None = None  # as it and browsers reach it; None: AWS_ENDPOINT_URL, or AWS
+    link_minutes: Annotated[int, Field(ge=1, le=10_080)] = 60
+    proxied: bool = False  # media pass through Label Studio; browsers never see the store
+
+
 class Queue(Section):
     """Where people answer."""
 
@@ -151,6 +169,8 @@ class Queue(Section):
     url: str | None = None
     api_key: SecretStr | None = None  # environment LABEL_STUDIO_API_KEY
     annotators: Annotators = Annotators()
+    page: Path | None = None  # label_studio: the team's own labeling XML; None: made from labels
+    media: Media = Media()
 
 
 class Probe(Section):
@@ -284,13 +304,32 @@ class Store(Section):
     dvc_remote: str | None = None  # None: a folder in the workspace, for trying out
     git_remote: str = "origin"
     branch: str = "retrue/data"
-    ledger: str | None = None  # SQLAlchemy URL; None: SQLite in the workspace
+    ledger: SecretStr | None = None  # SQLAlchemy URL; None: SQLite in the workspace
+
+
+class Email(Section):
+    """Where mail is handed in; encrypted where offered, and a password goes no other way."""
+
+    to: Annotated[tuple[str, ...], Field(min_length=1)]
+    from_: str = Field(alias="from")
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)] = 587  # 465: TLS from the first word
+    user: str | None = None  # None: the server wants no login
+    password: SecretStr | None = None  # environment RETRUE_SMTP_PASSWORD
+
+    @model_validator(mode="after")
+    def _login(self) -> Email:
+        wrong = [one for one in (*self.to, self.from_) if not re.fullmatch(r"[^@\s]+@[^@\s]+", one)]
+        if wrong:
+            raise ValueError(f'to and from: expected addresses, "me@example.com", got {wrong}')
+        return self
 
 
 class Notify(Section):
-    """Who is told."""
+    """Who is told of an incident, once."""
 
     webhook: SecretStr | None = None
+    email: Email | None = None
 
 
 class Config(Section):
@@ -310,6 +349,20 @@ class Config(Section):
     model: Model = Model()
     store: Store = Store()
     notify: Notify = Notify()
+
+    @model_validator(mode="after")
+    def _media_can_be_opened(self) -> Config:
+        if self.queue.use == "label_studio":
+            sources = [one for one in (self.data.incoming, self.data.inference) if one is not None]
+            with_media = [one for one in sources if one.media or self.data.kind == "image"]
+            roots = [one.media_root or one.uri for one in with_media]
+            local = [root for root in roots if not root.startswith(("s3://", "http"))]
+            if local:
+                raise ValueError(
+                    f"queue.use label_studio cannot open files of this machine ({local[0]}): keep "
+                    "media in S3 (`retrue stack up` starts one), or use `files` and `retrue label`"
+                )
+        return self
 
     @property
     def model_name(self) -> str:
@@ -421,6 +474,7 @@ def load_config(root: Path, environ: Mapping[str, str] | None = None) -> Config:
             "model": config.model.model_copy(
                 update={"tracking_uri": env.get("MLFLOW_TRACKING_URI") or config.model.tracking_uri}
             ),
+            "notify": _with_password(config.notify, env),
         }
     )
 
@@ -432,6 +486,53 @@ def load_labels(root: Path, config: Config) -> Labels:
         ConfigError: As for `load_config`.
     """
     return _read(root / config.labels.file, Labels, os.environ)
+
+
+def refuse_unset(root: Path, environ: Mapping[str, str] | None = None) -> None:
+    """Refuse a project file that names environment variables nobody set, before work is done.
+
+    Without them a default would stand in, and the work would go to another ledger or registry than
+    meant. Reading versions needs none of them. Of `queue` and `notify` each says itself what lacks.
+
+    Raises:
+        ConfigError: Every such place, with its variable.
+    """
+    places = [
+        f"  {place}: ${{{name}}}"
+        for place, name in unset_variables(root, os.environ if environ is None else environ)
+        if place.split(".")[0] not in {"queue", "notify"}
+    ]
+    if places:
+        first = f"{PROJECT_FILE}: expected these environment variables, which are not set"
+        raise ConfigError("\n".join([first, *places]))
+
+
+def unset_variables(root: Path, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Places of the project file that name an environment variable nobody set, and its name."""
+    raw = cast("object", yaml.safe_load((root / PROJECT_FILE).read_text("utf-8")))
+    return ((place, name) for place, name in _names(raw, "") if not environ.get(name))
+
+
+def _names(value: object, place: str) -> Iterator[tuple[str, str]]:
+    """Where the file names which environment variable, in order of places."""
+    if isinstance(value, dict):
+        items = cast("dict[str, object]", value)
+        for key in sorted(items):
+            yield from _names(items[key], f"{place}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for number, item in enumerate(cast("list[object]", value)):
+            yield from _names(item, f"{place}.{number}")
+    elif isinstance(value, str):
+        yield from ((place, name) for name in cast("list[str]", re.findall(r"\$\{(\w+)\}", value)))
+
+
+def _with_password(notify: Notify, env: Mapping[str, str]) -> Notify:
+    password = _secret(env, "RETRUE_SMTP_PASSWORD")
+    if notify.email is None or password is None:
+        return notify
+    return notify.model_copy(
+        update={"email": notify.email.model_copy(update={"password": password})}
+    )
 
 
 def _secret(env: Mapping[str, str], name: str) -> SecretStr | None:
@@ -447,12 +548,31 @@ def _read(path: Path, section: type[SectionT], env: Mapping[str, str]) -> Sectio
             f"{path}: expected a configuration file, found none. "
             "Go to a workspace folder, or make one with `retrue init DIR`."
         ) from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark  # its own text quotes the line, which may hold a secret
+        where = "" if mark is None else f":{mark.line + 1}:{mark.column + 1}"
+        raise ConfigError(f"{path}{where}: expected YAML, got: {error.problem}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: expected YAML, got: {error}") from error
     try:
-        return section.model_validate(_fill(raw, env, path))
+        read = section.model_validate(_fill(raw, env, path))
     except ValidationError as error:
-        raise ConfigError(_mistakes(path, error)) from error
+        # Without its cause, which quotes every value.
+        raise ConfigError(_mistakes(path, error, section, raw)) from None
+    remember(_secrets(read))
+    guard_logs()
+    return read
+
+
+def _secrets(value: object) -> Iterator[str]:
+    """Every secret a section holds, and addresses, which may hold a password."""
+    if isinstance(value, SecretStr):
+        yield value.get_secret_value()
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _secrets(cast("object", getattr(value, name)))
+    elif isinstance(value, str) and re.search(r"://[^/\s]+@", value):
+        yield value
 
 
 def _fill(value: object, env: Mapping[str, str], path: Path) -> object:
@@ -463,17 +583,47 @@ def _fill(value: object, env: Mapping[str, str], path: Path) -> object:
     if isinstance(value, list):
         return [_fill(item, env, path) for item in cast("list[object]", value)]
     if isinstance(value, str):
+        names = cast("list[str]", re.findall(r"\$\{(\w+)\}", value))
+        remember(env[name] for name in names if name in env and _SECRET_NAME.search(name))
         return re.sub(r"\$\{(\w+)\}", lambda found: env.get(found[1], ""), value) or None
     return value
 
 
-def _mistakes(path: Path, error: ValidationError) -> str:
+def _mistakes(path: Path, error: ValidationError, section: type[BaseModel], raw: object) -> str:
+    """Every mistake; a value is shown as the file has it, and a secret one not at all."""
     lines = [f"{path}: {error.error_count()} mistake(s)"]
     for item in error.errors(include_url=False):
         where = ".".join(str(part) for part in item["loc"]) or "(whole file)"
-        got = item.get("input")
-        shown = (
-            "" if isinstance(got, dict | list) or item["type"] == "missing" else f", got {got!r}"
-        )
+        got = _written(raw, item["loc"])
+        hide = isinstance(got, dict | list) or item["type"] == "missing"
+        shown = "" if hide or _is_secret(section, item["loc"]) else f", got {got!r}"
         lines.append(f"  {where}: {item['msg'].removeprefix('Value error, ')}{shown}")
     return "\n".join(lines)
+
+
+def _written(raw: object, where: tuple[int | str, ...]) -> object:
+    """What the file has at a place; None where it has nothing."""
+    for part in where:
+        if isinstance(raw, dict):
+            raw = cast("dict[object, object]", raw).get(part)
+        elif isinstance(raw, list) and isinstance(part, int):
+            raw = cast("list[object]", raw)[part]
+    return cast("object", raw)
+
+
+def _is_secret(section: type[BaseModel], where: tuple[int | str, ...]) -> bool:
+    """Whether a place of the configuration holds a secret."""
+    fields = {field.alias or name: field for name, field in section.model_fields.items()}
+    field = fields.get(str(where[0])) if where else None
+    if field is None:
+        return False
+    inner = next((one for one in _types(field.annotation) if issubclass(one, BaseModel)), None)
+    if inner is None:
+        return SecretStr in _types(field.annotation)
+    return _is_secret(inner, where[1:])
+
+
+def _types(annotation: object) -> list[type]:
+    """The classes a field may hold: `A | None` is A and None."""
+    parts = get_args(annotation) or (annotation,)
+    return [part for part in parts if isinstance(part, type)]

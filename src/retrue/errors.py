@@ -16,10 +16,13 @@ A message says where, what was expected, what was got, and what to do about it.
         ├── RecordError
         ├── RepoError
         ├── ModelError
-        └── TrainingError
+        ├── TrainingError
+        └── StackError
 """
 
 from __future__ import annotations
+
+from retrue.secrecy import without_secrets
 
 __all__ = [
     "ConfigError",
@@ -31,6 +34,7 @@ __all__ = [
     "RepoError",
     "RetrueError",
     "ServiceUnavailable",
+    "StackError",
     "StoreError",
     "TerminalError",
     "TrainingError",
@@ -41,7 +45,11 @@ __all__ = [
 
 
 class RetrueError(Exception):
-    """The root of every error retrue raises."""
+    """The root of every error retrue raises; its message holds no secret, whoever shows it."""
+
+    def __init__(self, *said: object) -> None:
+        """Blot secrets out of what is said."""
+        super().__init__(*(without_secrets(str(one)) for one in said))
 
 
 class TransientError(RetrueError):
@@ -98,3 +106,7 @@ class ModelError(TerminalError):
 
 class TrainingError(TerminalError):
     """Training or scoring failed, or wrote something else than was promised."""
+
+
+class StackError(TerminalError):
+    """The local stack cannot start: a port or folder of somebody else, a program that failed."""

@@ -7,6 +7,7 @@ Every call is synchronous. A port raises `TransientError` where calling again ma
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
+from retrue.core.answers import Tally
 from retrue.core.profile import Profile
 from retrue.records import (
     Answer,
@@ -37,6 +39,7 @@ from retrue.records import (
 )
 
 __all__ = [
+    "LINK_LIFETIME",
     "AnnotationQueue",
     "Cursor",
     "DatasetRepo",
@@ -58,6 +61,8 @@ __all__ = [
 
 # --- raw data --------------------------------------------------------------------------------
 
+LINK_LIFETIME = timedelta(hours=12)  # of a signed link: a working day, not the life of a task
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TableBatch:
@@ -71,8 +76,15 @@ class TableBatch:
 class SampleStore(Protocol):
     """Reads objects below a configured root; never writes, never leaves the root."""
 
-    def list_objects(self, uri: str, *, since: datetime | None) -> Iterator[ObjectRef]:
+    def list_objects(
+        self, uri: str, *, since: datetime | None, after: str | None = None
+    ) -> Iterator[ObjectRef]:
         """Objects below `uri` modified at or after `since`, ordered by (modified_at, uri).
+
+        Args:
+            uri: A folder or an object.
+            since: None: from the beginning.
+            after: Only names greater than this uri, where names rise with time; None: all names.
 
         Raises:
             StoreError: The bucket or folder does not exist, or access is refused.
@@ -86,6 +98,21 @@ class SampleStore(Protocol):
 
         Raises:
             UnreadableObject: The bytes are not what the name says; rows before may have been given.
+            StoreError: As for `read`.
+        """
+        ...
+
+    def ahead(self, refs: Sequence[ObjectRef]) -> AbstractContextManager[SampleStore]:
+        """This store, for a block that reads `refs` whole and about in this order.
+
+        A store that is far away fetches the next ones meanwhile, in bounded memory.
+        """
+        ...
+
+    def digests(self, refs: Sequence[ObjectRef]) -> list[str]:
+        """The sha256 of each object's bytes, in hex; no object is held in memory as a whole.
+
+        Raises:
             StoreError: As for `read`.
         """
         ...
@@ -106,8 +133,12 @@ class SampleStore(Protocol):
         """
         ...
 
-    def link(self, uri: str) -> str:
-        """A URL an annotator's browser can open for this object."""
+    def link(self, uri: str, *, lifetime: timedelta = LINK_LIFETIME) -> str:
+        """A URL an annotator's browser can open for this object.
+
+        Make it when it is opened and never keep it: it may end after `lifetime`, and does before
+        where the credentials that sign it do.
+        """
         ...
 
 
@@ -134,6 +165,10 @@ class ObservedAnswers:
 class AnnotationQueue(Protocol):
     """Where people answer. Adding may duplicate after a cut, so the steps ask before and after."""
 
+    def held(self, task_keys: Iterable[str]) -> int:
+        """How many copies of these tasks are in the tool now, asked cheaply."""
+        ...
+
     def tasks(self, task_keys: Iterable[str]) -> list[TaskInQueue]:
         """Every copy of these tasks that is in the tool now, lowest tool id first."""
         ...
@@ -142,8 +177,11 @@ class AnnotationQueue(Protocol):
         """As `tasks`, after waiting until an import that was cut off has come to rest."""
         ...
 
-    def add(self, tasks: Sequence[QueueTask]) -> None:
-        """Add tasks. After an error, any number of them may be there."""
+    def add(self, tasks: Sequence[QueueTask]) -> int:
+        """Add tasks; returns by how many the tool's own count of our tasks has grown.
+
+        After an error, any number of them may be there.
+        """
         ...
 
     def remove(self, tool_ids: Iterable[str]) -> None:
@@ -189,16 +227,32 @@ class RoundRecord(Protocol):
         """The samples of a round, in order of drawing."""
         ...
 
-    def tasks(self, round_id: str) -> list[Task]:
-        """The tasks of a round, in order of the plan."""
+    def tasks(
+        self, round_id: str, *, about: AbstractSet[str] | None = None, overlap: int = 0
+    ) -> list[Task]:
+        """The tasks of a round, in order of the plan.
+
+        Args:
+            round_id: Which round.
+            about: Only tasks about these samples; None: about any.
+            overlap: Only tasks that want at least so many answers.
+        """
+        ...
+
+    def rounds_asking(self, sample_ids: Iterable[str]) -> dict[str, set[str]]:
+        """Round id -> which of these samples it may ask about; no round that asks is left out."""
         ...
 
     def append_answers(self, round_id: str, answers: Sequence[Answer]) -> str:
         """Write the next `answers-NNNN` file; returns its name."""
         ...
 
-    def answers(self, round_id: str) -> list[Answer]:
-        """Every observed answer, by seq."""
+    def answers(self, round_id: str, *, to: AbstractSet[str] | None = None) -> list[Answer]:
+        """Every observed answer, by seq; with `to`, only those to tasks of these keys."""
+        ...
+
+    def tallies(self, round_ids: Iterable[str]) -> dict[str, Tally]:
+        """Counts of the rounds' answers, without reading those that were counted before."""
         ...
 
     def append_verdicts(self, round_id: str, verdicts: Sequence[Verdict]) -> str:
@@ -207,6 +261,10 @@ class RoundRecord(Protocol):
 
     def verdict_files(self, round_id: str) -> list[tuple[str, list[Verdict]]]:
         """(file name, its verdicts), oldest first."""
+        ...
+
+    def verdict_names(self, round_id: str) -> list[str]:
+        """The file names alone, oldest first."""
         ...
 
     def put_media(self, round_id: str, media: Mapping[str, bytes]) -> None:
@@ -219,6 +277,10 @@ class RoundRecord(Protocol):
 
     def decide(self, decision: Decision) -> bool:
         """Append a decision; False if this decision was already made (it stays as it was)."""
+        ...
+
+    def decision(self, kind: str, decision_id: str) -> Decision | None:
+        """One decision; None if it was not made."""
         ...
 
     def decisions(self, kind: str | None = None) -> list[Decision]:
@@ -465,6 +527,6 @@ Media = Callable[[Sample], bytes]
 class Notifier(Protocol):
     """Tells people; a failure to tell is logged and never stops a step."""
 
-    def send(self, title: str, text: str) -> None:
-        """Send one message."""
+    def send(self, title: str, text: str) -> bool:
+        """Send one message; false: nobody took it, so tell it again at another time."""
         ...

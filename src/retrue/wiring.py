@@ -12,10 +12,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from retrue.config import PROJECT_FILE, Config, Labels, load_config, load_labels
-from retrue.errors import ConfigError, LeaseLost, QueueError, WorkspaceError
+from pydantic import SecretStr
+
+from retrue.config import PROJECT_FILE, Config, Labels, load_config, load_labels, refuse_unset
+from retrue.errors import ConfigError, LeaseLost, WorkspaceError
 from retrue.ports import (
     AnnotationQueue,
     DatasetRepo,
@@ -29,21 +31,34 @@ from retrue.ports import (
 from retrue.records import ProjectKey
 from retrue.workspace import Workspace
 
+if TYPE_CHECKING:
+    from retrue.adapters.label_studio_client import LabelStudioClient
+    from retrue.adapters.label_studio_hooks import LabelStudioHooks
+    from retrue.adapters.label_studio_project import LabelStudioProjects
+    from retrue.adapters.notify_email import EmailNotifier
+
 __all__ = [
     "STATE_DIR",
     "clock",
     "find_root",
+    "label_studio_client",
+    "label_studio_hooks",
+    "label_studio_projects",
     "ledger_url",
+    "mail_notifier",
     "open_dataset_repo",
     "open_workspace",
     "quiet_telemetry",
+    "webhook_secret",
 ]
 
 STATE_DIR = Path(".retrue")
+SHORTEST_SECRET = 16  # characters
 QUIET = {
     "DO_NOT_TRACK": "1",
     "DVC_NO_ANALYTICS": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # `--json` prints JSON and nothing else
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
 }
 
@@ -54,7 +69,7 @@ def clock() -> datetime:
 
 
 def quiet_telemetry() -> None:
-    """Turn off the telemetry of every dependency, unless somebody set it otherwise."""
+    """Turn off what dependencies send home, or print, unless somebody set it otherwise."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
 
@@ -83,7 +98,7 @@ def open_workspace(start: Path, *, person: str | None = None) -> Workspace:
 
     Raises:
         WorkspaceError: There is no workspace.
-        ConfigError: Its configuration is wrong.
+        ConfigError: Its configuration is wrong, or names environment variables nobody set.
     """
     from retrue.adapters.records_files import FileRoundRecord
     from retrue.adapters.repo_git_dvc import GitDvcRepo
@@ -91,6 +106,7 @@ def open_workspace(start: Path, *, person: str | None = None) -> Workspace:
     quiet_telemetry()
     root = find_root(start)
     config = load_config(root)
+    refuse_unset(root)
     labels = load_labels(root, config)
     state = _state(root, config)
     return Workspace(
@@ -99,7 +115,7 @@ def open_workspace(start: Path, *, person: str | None = None) -> Workspace:
         labels=labels,
         store=_store(root, config),
         queue=_queue(root, config, labels),
-        records=FileRoundRecord(root / "data"),
+        records=FileRoundRecord(root / "data", cache=root / STATE_DIR / "cache"),
         state=state,
         repo=GitDvcRepo(root, config, check=lambda lease: state.check_lease(lease)),
         models=_models(root, config, labels),
@@ -136,7 +152,8 @@ def _no_writing(lease: Lease) -> None:
 
 def ledger_url(root: Path, config: Config) -> str:
     """Where the ledger is; SQLite in the workspace by default."""
-    return config.store.ledger or f"sqlite:///{root / STATE_DIR / 'ledger.sqlite'}"
+    named = config.store.ledger
+    return named.get_secret_value() if named else f"sqlite:///{root / STATE_DIR / 'ledger.sqlite'}"
 
 
 def _state(root: Path, config: Config) -> WorkingState:
@@ -155,6 +172,7 @@ def _store(root: Path, config: Config) -> SampleStore:
 
 
 def _connect_store(root: Path, config: Config) -> SampleStore:
+    from retrue.adapters.digest_cache import DigestCache
     from retrue.adapters.store_any import AnyStore
     from retrue.adapters.store_local import LocalStore
 
@@ -164,10 +182,11 @@ def _connect_store(root: Path, config: Config) -> SampleStore:
     local = [uri for uri in uris if not uri.startswith("s3://")]
     stores: dict[str, SampleStore] = {"file": LocalStore(root, local)}
     if remote:
-        from retrue.adapters.store_s3 import S3Store, s3_client
+        from retrue.adapters.s3_access import S3Access
+        from retrue.adapters.store_s3 import S3Store
 
-        stores["s3"] = S3Store(s3_client(), remote)
-    return AnyStore(stores)
+        stores["s3"] = S3Store(S3Access(), remote)
+    return AnyStore(stores, DigestCache(root / STATE_DIR / "media-digests.sqlite"))
 
 
 def _queue(root: Path, config: Config, labels: Labels) -> AnnotationQueue:
@@ -179,7 +198,8 @@ def _queue(root: Path, config: Config, labels: Labels) -> AnnotationQueue:
 
 
 def _connect_label_studio(root: Path, config: Config, labels: Labels) -> AnnotationQueue:
-    from retrue.adapters.label_studio_config import Page
+    from retrue.adapters.label_studio_config import page_of
+    from retrue.adapters.label_studio_media import media_storage, shown_uri
     from retrue.adapters.queue_label_studio import LabelStudioQueue
 
     url, key = config.queue.url, config.queue.api_key
@@ -188,25 +208,76 @@ def _connect_label_studio(root: Path, config: Config, labels: Labels) -> Annotat
             "queue: label_studio needs `url` (or LABEL_STUDIO_URL) and LABEL_STUDIO_API_KEY"
         )
 
-    def schema_of(project: ProjectKey) -> Labels:
+    def schema_of(project: ProjectKey) -> Labels | None:
         wanted = (project.schema_version, project.guideline_version)
-        if wanted != (labels.version, labels.guideline.version):
-            raise QueueError(
-                f"a task asks by schema {wanted[0]} and guideline {wanted[1]}, of which there is "
-                f"no project yet; {config.labels.file} is at {labels.version} and "
-                f"{labels.guideline.version}. Cancel its round, and open it anew."
-            )
-        return labels
+        return labels if wanted == (labels.version, labels.guideline.version) else None
 
-    kind = config.data.kind
     return LabelStudioQueue(
         url,
         key.get_secret_value(),
         project_prefix=config.project,
         schema_of=schema_of,
-        link=_store(root, config).link,
-        page=Page(shown="table" if kind == "other" else kind, text=config.data.text),
+        link=shown_uri,
+        storage=lambda: media_storage(config.queue.media),
+        page=page_of(root, config),
     )
+
+
+def label_studio_projects(config: Config) -> LabelStudioProjects:
+    """The projects of the configured Label Studio, for reading; `queue.use` may be another.
+
+    Raises:
+        ConfigError: Its address or its token is not set.
+    """
+    from retrue.adapters.label_studio_project import LabelStudioProjects
+
+    client, url = _label_studio_client(config)
+    return LabelStudioProjects(client, url)
+
+
+def label_studio_hooks(config: Config, secret: str = "") -> LabelStudioHooks:
+    """Webhooks of our projects in the configured Label Studio; raises as `label_studio_projects`.
+
+    Args:
+        config: Whose projects.
+        secret: What new webhooks carry; none is needed to remove them.
+    """
+    from retrue.adapters.label_studio_hooks import LabelStudioHooks
+
+    client, _ = _label_studio_client(config)
+    return LabelStudioHooks(client, project_prefix=config.project, secret=secret)
+
+
+def webhook_secret() -> SecretStr:
+    """What a webhook must carry, from the environment.
+
+    Raises:
+        ConfigError: It is not set, or is short enough to be guessed.
+    """
+    secret = os.environ.get("RETRUE_WEBHOOK_SECRET", "")
+    if len(secret) < SHORTEST_SECRET:
+        raise ConfigError(
+            f"RETRUE_WEBHOOK_SECRET: expected at least {SHORTEST_SECRET} characters, got "
+            f"{len(secret) or 'none'}. Make one with "
+            "`python -c 'import secrets; print(secrets.token_urlsafe(32))'`."
+        )
+    return SecretStr(secret)
+
+
+def label_studio_client(config: Config) -> LabelStudioClient:
+    """The door to the configured Label Studio; raises as `label_studio_projects`."""
+    return _label_studio_client(config)[0]
+
+
+def _label_studio_client(config: Config) -> tuple[LabelStudioClient, str]:
+    from retrue.adapters.label_studio_client import LabelStudioClient
+
+    url, key = config.queue.url, config.queue.api_key
+    if not url or key is None:
+        raise ConfigError(
+            "Label Studio needs `queue.url` (or LABEL_STUDIO_URL) and LABEL_STUDIO_API_KEY"
+        )
+    return LabelStudioClient(url, key.get_secret_value()), url
 
 
 def _models(root: Path, config: Config, labels: Labels) -> ModelRegistry:
@@ -230,7 +301,23 @@ class _Later:
 
 
 def _notifier(config: Config) -> Notifier:
-    from retrue.adapters.notify_webhook import Silent, WebhookNotifier
+    from retrue.adapters.notify_webhook import Everyone, Silent, WebhookNotifier
 
-    hook = config.notify.webhook
-    return Silent() if hook is None else WebhookNotifier(hook.get_secret_value())
+    ways: list[Notifier] = []
+    if (hook := config.notify.webhook) is not None:
+        ways.append(WebhookNotifier(hook.get_secret_value()))
+    if (mail := mail_notifier(config)) is not None:
+        ways.append(mail)
+    return Everyone(ways) if ways else Silent()
+
+
+def mail_notifier(config: Config) -> EmailNotifier | None:
+    """Who sends mail; None where the configuration names nobody to send it to."""
+    from retrue.adapters.notify_email import EmailNotifier, MailServer
+
+    mail = config.notify.email
+    if mail is None:
+        return None
+    password = mail.password.get_secret_value() if mail.password else ""
+    server = MailServer(host=mail.host, port=mail.port, user=mail.user, password=password)
+    return EmailNotifier(server, sender=mail.from_, to=mail.to)

@@ -159,6 +159,27 @@ def test_a_reply_of_another_shape_stops_at_the_door(reply: httpx.Response):
         Server(reply).client().get("/api/thing", Thing)
 
 
+def test_a_reply_that_was_cut_off_is_for_later():
+    with pytest.raises(ServiceUnavailable, match="cut off"):
+        Server(httpx.Response(200, text='{"id": 7, "ti')).client().get("/api/thing", Thing)
+
+
+def test_an_address_that_the_server_may_not_reach_is_no_matter_of_tokens():
+    told = {"detail": "URL resolves to a reserved network address (block: 10.0.0.0/8)"}
+    server = Server(httpx.Response(403, json=told))
+
+    with pytest.raises(QueueError, match="SSRF_PROTECTION_ENABLED=false"):
+        server.client().get("/api/thing", Thing)
+
+
+def test_a_change_is_tried_again():
+    server = Server(busy(), fine())
+
+    assert server.client().patch("/api/thing", Thing, {"id": 7}).id == 7
+
+    assert [request.method for request in server.asked] == ["PATCH", "PATCH"]
+
+
 @pytest.mark.parametrize(
     "fault",
     [

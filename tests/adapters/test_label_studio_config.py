@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from defusedxml.ElementTree import fromstring
@@ -13,13 +14,13 @@ from retrue.adapters.label_studio_config import (
     Page,
     answer_value,
     build_page,
-    check_page,
     guideline_html,
     note_of,
+    page_of,
     shown_data,
-    takes_one,
 )
-from retrue.config import Labels
+from retrue.adapters.label_studio_page import check_page, takes_one
+from retrue.config import Config, Labels
 from retrue.errors import ConfigError
 from retrue.kinds import kind_of
 
@@ -124,6 +125,48 @@ def test_a_teams_own_page_is_used_as_it_is_where_it_fits():
     assert build_page(CHOICE, Page(own=OWN)) == OWN
 
 
+def test_a_page_may_read_any_field_of_a_task_and_what_is_inside_of_it():
+    for read in ("$size", "$fields.size", "$fields[0]", "$media"):
+        page = Page(own=OWN.replace('"$media"', f'"{read}"'), columns=("size",))
+
+        assert read in build_page(CHOICE, page)
+
+
+def test_a_page_that_is_not_there_is_told_by_its_name(tmp_path: Path):
+    config = Config.model_validate(
+        {
+            "project": "p",
+            "data": {"kind": "table", "incoming": {"uri": "in"}},
+            "queue": {"page": "configs/page.xml"},
+        }
+    )
+
+    with pytest.raises(ConfigError, match=r"queue\.page: expected a labeling page at"):
+        page_of(tmp_path, config)
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs/page.xml").write_text(OWN, encoding="utf-8")
+    assert page_of(tmp_path, config).own == OWN
+
+
+@pytest.mark.parametrize(
+    ("root", "fine"), [("s3://photos/in", True), ("https://example.com/", True), ("in", False)]
+)
+def test_media_that_label_studio_cannot_open_are_refused_by_the_configuration(
+    root: str, fine: bool
+):
+    raw = {
+        "project": "p",
+        "data": {"kind": "image", "incoming": {"uri": root}},
+        "queue": {"use": "label_studio"},
+    }
+
+    if fine:
+        Config.model_validate(raw)
+    else:
+        with pytest.raises(ValueError, match="cannot open files of this machine"):
+            Config.model_validate(raw)
+
+
 @pytest.mark.parametrize(
     ("xml", "told"),
     [
@@ -134,12 +177,15 @@ def test_a_teams_own_page_is_used_as_it_is_where_it_fits():
         (OWN.replace('"bad"', '"worse"'), "in no schema: worse"),
         (OWN.replace('toName="photo">', 'toName="photo" choice="multiple">'), 'choice="single"'),
         (OWN.replace('name="photo"', 'name="note"'), "<TextArea>"),
+        (OWN.replace('toName="photo"', 'toName="film"'), "toName to name one shown object"),
+        (OWN.replace('"$media"', '"media"'), 'expected value="$..."'),
+        (OWN.replace('"$media"', '"$pixels"'), "fields, media, size), got $pixels"),
         ('<!DOCTYPE v [<!ENTITY a "b">]><View>&a;</View>', "expected XML"),
     ],
 )
 def test_a_teams_own_page_that_does_not_fit_is_refused_with_the_reason(xml: str, told: str):
     with pytest.raises(ConfigError, match="labeling page") as caught:
-        check_page(xml, CHOICE)
+        check_page(xml, CHOICE, data=("size", "fields", "media"))
 
     assert told in str(caught.value)
 
@@ -184,5 +230,37 @@ def test_a_note_is_told_beside_the_label_and_never_as_one():
     assert note_of([{"from_name": "note", "value": "odd"}]) == ""
 
 
+def test_what_a_teams_own_page_asks_beside_the_label_does_not_hide_it():
+    result = [
+        {"from_name": "box", "value": {"x": 1, "y": 2}},
+        {"from_name": "label", "value": {"choices": ["bad"]}},
+    ]
+
+    assert answer_value(result, one=True) == '"bad"'
+
+
 def test_a_page_that_an_administrator_broke_does_not_hide_answers():
     assert takes_one("<View")
+
+
+def test_a_class_that_is_one_digit_is_picked_by_its_own_key():
+    labels = Labels(kind="choice", classes=("0", "1", "ten"))
+
+    keys = {
+        one.get("value"): one.get("hotkey")
+        for one in fromstring(build_page(labels, Page())).iter("Choice")
+    }
+
+    assert keys["0"] == "0"
+    assert keys["1"] == "1"
+    assert keys["ten"] is None
+
+
+def test_a_picture_without_fields_comes_without_an_empty_table():
+    page = Page(shown="image", columns=())
+
+    xml = build_page(CHOICE, page)
+    data = shown_data(page, {}, "s3://b/1.png")
+
+    assert "Table" not in xml
+    assert data == {"media": "s3://b/1.png"}

@@ -116,7 +116,8 @@ class FakeStudio:
                 "project": project,
                 "data": item,
                 "annotations": list(annotations),
-                "total_annotations": len(annotations),
+                "annotations_ids": ",".join(str(one["id"]) for one in annotations),
+                "total_annotations": 0,  # the counters of a task that was answered early lie
                 "cancelled_annotations": 0,
                 "draft_exists": False,
                 "updated_at": "2026-11-20T20:59:23.182646Z",
@@ -227,6 +228,53 @@ def test_a_full_project_is_followed_by_another():
     assert studio.projects[0]["title"] != studio.projects[1]["title"]
 
 
+EARLIER = ProjectKey(schema_version=1, guideline_version="1", overlap=1, group="adjudicator")
+
+
+def test_a_project_of_an_earlier_version_takes_the_page_of_another_of_that_version():
+    studio = FakeStudio()
+    studio.queue().add([task("t1")])
+    late = QueueTask(task_key="t2", project=EARLIER, display={}, media_uri=None)
+
+    studio.queue(schema_of=lambda _: None).add([late])
+
+    first, second = studio.projects
+    assert second["label_config"] == first["label_config"]
+    assert second["expert_instruction"] == first["expert_instruction"]
+    assert (first["maximum_annotations"], second["maximum_annotations"]) == (2, 1)
+
+
+def test_a_project_of_an_earlier_version_that_nobody_knows_is_refused_with_what_to_do():
+    studio = FakeStudio()
+    other = ProjectKey(schema_version=2, guideline_version="1", overlap=1, group="crowd")
+    studio.queue().add([QueueTask(task_key="t1", project=other, display={}, media_uri=None)])
+
+    with pytest.raises(QueueError, match=r"schema 1 and guideline 1.*earlier"):
+        studio.queue(schema_of=lambda _: None).add([task("t2")])
+
+    assert [item["data"]["retrue_key"] for item in studio.tasks] == ["t1"]
+
+
+def test_one_request_per_project_counts_the_tasks_that_are_there():
+    studio = FakeStudio()
+    queue = studio.queue()
+    queue.add([task(f"t{number}") for number in range(9)])
+    studio.asked.clear()
+
+    assert queue.held([f"t{number}" for number in range(3, 20)]) == 6
+
+    assert studio.asked == ["GET /api/projects/", "GET /api/tasks/"]
+
+
+def test_counting_notices_a_filter_without_effect():
+    studio = FakeStudio()
+    queue = studio.queue()
+    queue.add([task("t1"), task("t2"), task("t3")])
+    studio.ignores_filters = True
+
+    assert queue.held(["t2"]) == 1
+
+
 def test_a_filter_without_effect_is_noticed_and_done_here():
     studio = FakeStudio()
     queue = studio.queue()
@@ -331,9 +379,11 @@ def test_removing_names_the_tasks_twice_and_leaves_the_check_to_the_tool():
     conditions = {item["filter"].rpartition(":")[2]: item for item in body["filters"]["items"]}
     assert body["filters"]["conjunction"] == "and"
     assert conditions["id"]["value"] == [1, 7]
-    assert conditions["total_annotations"]["value"] == 0
-    assert conditions["cancelled_annotations"]["value"] == 0
+    assert conditions["annotations_ids"]["operator"] == "empty"
+    assert conditions["annotations_ids"]["value"] is True
     assert conditions["draft_exists"]["value"] is False
+    assert conditions["data.retrue_key"]["operator"] == "empty"
+    assert conditions["data.retrue_key"]["value"] is False
 
 
 def test_the_cursor_never_runs_ahead_of_when_reading_began():

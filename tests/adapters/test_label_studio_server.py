@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,14 @@ from retrue.adapters.queue_label_studio import FULL, LabelStudioQueue
 from retrue.config import Guideline, Labels
 from retrue.errors import QueueError, ServiceUnavailable
 from retrue.records import ProjectKey, QueueTask
+from retrue.steps.collect import collect_answers
+from retrue.steps.ingest import ingest_windows
+from retrue.steps.push import push_tasks
+from retrue.steps.select import select_samples
 from services.label_studio import LabelStudioServer
+from services.label_studio_annotator import Annotator
 from services.label_studio_people import LabelStudioPeople
+from world import World
 
 pytestmark = pytest.mark.service
 
@@ -23,6 +32,7 @@ CROWD = ProjectKey(schema_version=1, guideline_version="1", overlap=2, group="cr
 LABELS = Labels(
     kind="choice", classes=("cat", "costs $5"), guideline=Guideline(text="a < b\nand so on")
 )
+LEFT_OR_RIGHT = Labels(kind="choice", classes=("left", "right"))
 Connect = Callable[..., LabelStudioQueue]
 
 
@@ -51,6 +61,21 @@ def connect(label_studio_server: LabelStudioServer, tmp_path: Path) -> Connect:
 @pytest.fixture
 def people(label_studio_server: LabelStudioServer, connect: Connect) -> LabelStudioPeople:
     return LabelStudioPeople(label_studio_server, connect())
+
+
+@pytest.fixture
+def ann(label_studio_server: LabelStudioServer) -> Iterator[Annotator]:
+    """An annotator with an account of her own."""
+    with closing(Annotator(label_studio_server, "ann")) as annotator:
+        yield annotator
+
+
+def selected(world: World) -> World:
+    """A round that is open and not pushed yet."""
+    world.arrive("first", 40)
+    ingest_windows(world.workspace(), now=world.sleep(hours=1))
+    select_samples(world.workspace(), now=world.sleep(hours=1))
+    return world
 
 
 def test_a_personal_access_token_works(people: LabelStudioPeople, connect: Connect):
@@ -194,22 +219,165 @@ def test_a_project_is_followed_by_another_when_it_is_full(connect: Connect):
     assert len(queue._projects()) == 2
 
 
-def test_an_annotator_sees_the_same_of_every_task(people: LabelStudioPeople, connect: Connect):
+TELLING = {"audit", "gold", "active", "random", "relabel", "dispute", "bootstrap", "probe"}
+# What differs between any two tasks, and between any two projects.
+OWN_OF_TASK = ("id", "inner_id", "created_at", "updated_at")
+OWN_OF_PROJECT = ("id", "title", "description", "created_at", "config_suitable_for_bulk_annotation")
+
+
+def test_an_annotator_sees_the_same_of_every_task(connect: Connect, ann: Annotator):
     queue = connect()
-    queue.add([task("audit0", text="a"), task("gold00", text="a"), task("active", text="a")])
+    arms = ["audit0", "gold00", "active"]
+    queue.add([task(key, text="a") for key in arms])
 
-    seen = [
-        people.call("GET", f"/api/tasks/{copy.tool_id}/")
-        for copy in queue.tasks(["audit0", "gold00", "active"])
-    ]
+    seen = [ann.see(f"/api/tasks/{copy.tool_id}/") for copy in queue.tasks(arms)]
+    page = ann.see("/api/tasks/", project=seen[0]["project"], fields="all")["tasks"]
 
-    own = ("id", "inner_id", "created_at", "updated_at")
-    for item in seen:
+    for item in [*seen, *page]:
         assert set(item["data"]) == {"retrue_key", "fields"}
         item["data"].pop("retrue_key")
-        for name in own:
+        for name in OWN_OF_TASK:
             item.pop(name)
     assert seen[0] == seen[1] == seen[2]
-    project = people.call("GET", f"/api/projects/{seen[0]['project']}/")
-    words = f"{project['title']} {project['description']} {project['label_config']}"
-    assert not {"audit", "gold", "active", "random"} & set(words.lower().split())
+    assert page[0] == page[1] == page[2]
+
+
+def test_an_annotator_sees_no_word_and_no_order_of_arms_in_the_list_of_projects(
+    connect: Connect, ann: Annotator
+):
+    queue = connect(project_prefix="fruit")
+    queue.add([task("audit0"), one("active0"), one("active1")])
+
+    ours = [
+        item
+        for item in ann.see("/api/projects/")["results"]
+        if item["title"].startswith("fruit crowd")
+    ]
+
+    assert len(ours) == 2
+    words = " ".join(f"{it['title']} {it['description']} {it['label_config']}" for it in ours)
+    assert not TELLING & set(re.findall(r"[a-z]+", words.lower()))
+    # No number of answers either; the tool's own settings page shows it (see the how-to).
+    assert [re.sub(r"[0-9a-f]{4}-1$", "", item["title"]) for item in ours] == ["fruit crowd "] * 2
+    details = [ann.see(f"/api/projects/{item['id']}/") for item in ours]
+    differing = {name for name in details[0] if details[0][name] != details[1][name]}
+    counters = {"task_number", "queue_total", "maximum_annotations"}
+    assert differing <= {*OWN_OF_PROJECT, *counters}
+
+
+def test_equal_numbers_of_answers_put_all_arms_into_one_project(connect: Connect):
+    queue = connect()
+    queue.add([task("audit0"), task("active")])
+
+    assert len(queue._projects()) == 1
+
+
+def test_the_guideline_is_shown_as_it_is_written(connect: Connect, ann: Annotator):
+    queue = connect()
+    queue.add([task("t1")])
+    (project,) = queue._projects()
+
+    seen = ann.see(f"/api/projects/{project.id}/")
+
+    assert seen["expert_instruction"] == "<div>a &lt; b<br>and so on</div>"
+    assert seen["show_instruction"] is True
+
+
+OWN_PAGE = """<View>
+  <Text name="words" value="$body"/><Image name="photo" value="$media"/>
+  <Choices name="label" toName="words" required="true">
+    <Choice value="cat"/><Choice value="price" alias="costs $5"/>
+    <Choice value="none_of_these"/><Choice value="cannot_tell"/>
+  </Choices>
+</View>"""
+
+
+def test_a_teams_own_page_is_taken_and_its_answers_are_read(
+    connect: Connect, people: LabelStudioPeople, ann: Annotator
+):
+    queue = connect(page=Page(own=OWN_PAGE, columns=("body",)))
+    photo = "https://example.com/a.png"
+    shown = QueueTask(task_key="t1", project=CROWD, display={"body": "x"}, media_uri=photo)
+    queue.add([shown])
+    people.submit("t1", "ann", [choice("costs $5", about="words")])
+
+    (answer,) = queue.answers("").answers
+    (copy,) = queue.tasks(["t1"])
+    seen = ann.see(f"/api/tasks/{copy.tool_id}/")
+
+    assert answer.value == '"costs $5"'
+    assert seen["data"]["media"] == photo
+    assert ann.see(f"/api/projects/{seen['project']}/")["label_config"] == OWN_PAGE
+
+
+def choice(name: str, *, about: str) -> dict[str, Any]:
+    value = {"choices": [name]}
+    return {"from_name": "label", "to_name": about, "type": "choices", "value": value}
+
+
+def one(key: str) -> QueueTask:
+    """A task that wants one answer."""
+    crowd = replace(CROWD, overlap=1)
+    return QueueTask(task_key=key, project=crowd, display={}, media_uri=None)
+
+
+def test_a_project_of_an_earlier_version_takes_its_page_from_its_neighbour(connect: Connect):
+    connect().add([task("t1")])
+    late = connect(schema_of=lambda _: None)
+
+    late.add([one("t2")])
+
+    first, second = late._projects()
+    assert second.label_config == first.label_config
+    assert late.held(["t1", "t2"]) == 2
+
+
+def test_a_project_that_a_person_hides_is_still_read(people: LabelStudioPeople, connect: Connect):
+    queue = connect()
+    queue.add([task("t1")])
+    (project,) = queue._projects()
+    hidden = {"is_published": False, "is_draft": True, "title": "Old stuff", "color": "#000000"}
+    people.call("PATCH", f"/api/projects/{project.id}/", hidden)
+
+    people.answer("t1", "ann", '"cat"')
+
+    assert connect().count() == 1
+    assert [answer.task_key for answer in connect().answers("").answers] == ["t1"]
+
+
+def test_a_task_without_our_key_is_never_removed(people: LabelStudioPeople, connect: Connect):
+    queue = connect()
+    queue.add([task("t1")])
+    (project,) = queue._projects()
+    path = f"/api/projects/{project.id}/import?return_task_ids=true"
+    (stranger,) = people.call("POST", path, [{"data": {"fields": {}}}])["task_ids"]
+
+    queue.remove([str(stranger)])
+
+    assert people.call("GET", f"/api/tasks/{stranger}/")["id"] == stranger
+    assert queue.held(["t1"]) == 1
+
+
+def test_a_project_that_a_person_deleted_loses_no_collected_answer_and_its_rest_is_asked_again(
+    people: LabelStudioPeople, connect: Connect, tmp_path: Path
+):
+    world = selected(World(tmp_path))
+    world.queue = connect(schema_of=lambda _: LEFT_OR_RIGHT)
+    workspace = world.workspace()
+    push_tasks(workspace, now=world.now)
+    (opened,) = world.records.rounds()
+    planned = world.records.tasks(opened.plan.round_id)
+    quick = [item.task_key for item in planned if item.overlap == 1][:3]
+    for key in quick:
+        people.submit(key, "ann", [choice("left", about="sample")])
+    collected = collect_answers(workspace, now=world.sleep(hours=1))
+    for project in world.queue._projects():
+        people.call("DELETE", f"/api/projects/{project.id}/")
+
+    swept = collect_answers(workspace, now=world.sleep(hours=1))
+    (pushed,) = push_tasks(workspace, now=world.sleep(hours=1))
+
+    assert (collected.new, swept.deleted) == (3, 0)
+    assert pushed.added == len(planned) - 3
+    assert world.queue.held(item.task_key for item in planned) == len(planned) - 3
+    assert world.queue.held(quick) == 0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -310,3 +312,130 @@ def test_a_disk_that_is_full_is_said_plainly_and_changes_nothing(tmp_path: Path,
         "verdicts-0001.parquet"
     ]
     assert FileRoundRecord(tmp_path).verdict_files("r1")[0][1] == [verdict("kept")]
+
+
+# --- what makes a long record quick ------------------------------------------------------------
+
+
+def asking(record: FileRoundRecord, round_id: str, *sample_ids: str) -> None:
+    """A round with a task about each sample."""
+    tasks = [a_task(round_id, name) for name in sample_ids]
+    record.plan_round(replace(PLAN, round_id=round_id), [], tasks)
+
+
+def a_task(round_id: str, sample_id: str) -> Task:
+    return Task(
+        task_key=f"{round_id}/{sample_id}",
+        round_id=round_id,
+        sample_id=sample_id,
+        arm="active",
+        group="crowd",
+        overlap=1,
+        score=None,
+        inclusion_probability=None,
+        trigger="",
+        schema_version=1,
+        guideline_version="1",
+        predicted=None,
+        predicted_probability=None,
+        gold=None,
+    )
+
+
+def of_long_ago(data: Path) -> None:
+    """Let every folder look as if nothing had happened there for an hour."""
+    for folder in (data, *data.rglob("*")):
+        if folder.is_dir():
+            then = folder.stat().st_mtime - 3600
+            os.utime(folder, (then, then))
+
+
+def test_forty_rounds_are_indexed_and_a_new_process_finds_them_and_later_ones(tmp_path: Path):
+    first = FileRoundRecord(tmp_path / "data", cache=tmp_path / "cache")
+    for number in range(40):
+        asking(first, f"r{number}", f"s{number}", "everywhere")
+    first.rounds_asking(["s1"])
+    asking(first, "late", "s1")
+
+    again = FileRoundRecord(tmp_path / "data", cache=tmp_path / "cache")
+    found = again.rounds_asking(["s1", "s39", "nobody"])
+
+    assert (tmp_path / "cache/asked.arrow").exists()
+    assert found == {"r1": {"s1"}, "r39": {"s39"}, "late": {"s1"}}
+    assert len(again.rounds_asking(["everywhere"])) == 40
+
+
+def test_a_round_that_was_replaced_is_looked_through_again(tmp_path: Path):
+    record = FileRoundRecord(tmp_path / "data", cache=tmp_path / "cache")
+    for number in range(40):
+        asking(record, f"r{number}", f"s{number}")
+    record.rounds_asking(["s1"])
+    shutil.rmtree(tmp_path / "data/rounds/r1")
+    asking(record, "r1", "forgotten-and-restored")
+
+    again = FileRoundRecord(tmp_path / "data", cache=tmp_path / "cache")
+
+    assert again.rounds_asking(["s1", "s2", "forgotten-and-restored"]) == {
+        "r1": {"forgotten-and-restored"},
+        "r2": {"s2"},
+    }
+
+
+def test_what_was_kept_is_used_until_a_folder_changes(tmp_path: Path):
+    data, cache = tmp_path / "data", tmp_path / "cache"
+    record = FileRoundRecord(data, cache=cache)
+    asking(record, "r1", "a")
+    record.decide(opened("r1"))
+    of_long_ago(data)
+    FileRoundRecord(data, cache=cache).rounds()
+    kept = {path.name for path in cache.iterdir()}
+
+    before = FileRoundRecord(data, cache=cache).rounds()
+    record.append_answers("r1", [an_answer()])
+    record.decide(replace(opened("r1"), decision_id="closed", kind="round-closed"))
+    asking(record, "r2", "b")
+    after = FileRoundRecord(data, cache=cache).rounds()
+
+    assert {"rounds.json", "decisions.json"} <= kept
+    assert [(item.plan.round_id, item.state) for item in before] == [("r1", "open")]
+    assert [(item.plan.round_id, item.state) for item in after] == [
+        ("r1", "closed"),
+        ("r2", "planned"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["rounds.json", "decisions.json", "tallies.json", "asked.arrow"])
+def test_a_damaged_or_foreign_cache_only_costs_time(tmp_path: Path, name: str):
+    data, cache = tmp_path / "data", tmp_path / "cache"
+    cache.mkdir()
+    (cache / name).write_text('{"not": "ours"}')
+    record = FileRoundRecord(data, cache=cache)
+    asking(record, "r1", "a")
+    record.decide(opened("r1"))
+    record.append_answers("r1", [an_answer()])
+
+    assert record.rounds()[0].state == "collecting"
+    assert record.tallies(["r1"])["r1"].live == 1
+    assert record.rounds_asking(["a"]) == {"r1": {"a"}}
+
+
+def opened(round_id: str) -> Decision:
+    return Decision(
+        decision_id="opened", kind="round-opened", at=NOON, by="retrue", data={"round": round_id}
+    )
+
+
+def an_answer() -> Answer:
+    return Answer(
+        seq=1,
+        answer_id="1",
+        revision="1",
+        task_key="r1/a",
+        annotator="ann",
+        status="answered",
+        value='"x"',
+        note="",
+        lead_seconds=None,
+        answered_at=NOON,
+        observed_at=NOON,
+    )

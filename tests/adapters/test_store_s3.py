@@ -1,58 +1,20 @@
-"""What S3 itself adds: its errors are told apart, and only what is needed is fetched."""
+"""What S3 itself adds: only what is needed is fetched, and objects may come in parts."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 
+import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 from moto import mock_aws
 
-from retrue.adapters.s3_errors import explain
-from retrue.adapters.store_s3 import S3Store, s3_client
-from retrue.errors import ServiceUnavailable, StoreError
+from retrue.adapters.s3_access import S3Access
+from retrue.adapters.store_s3 import S3Store
+from retrue.errors import StoreError
 from retrue.records import ObjectRef
-
-
-def refusal(code: str, status: int, **headers: str) -> ClientError:
-    metadata = {"HTTPStatusCode": status, "HTTPHeaders": headers}
-    return ClientError({"Error": {"Code": code}, "ResponseMetadata": metadata}, "GetObject")
-
-
-@pytest.mark.parametrize(
-    ("error", "advice"),
-    [
-        (refusal("AccessDenied", 403), "s3:ListBucket"),
-        (refusal("403", 403), "s3:GetObject"),
-        (refusal("ExpiredToken", 400), "expired"),
-        (refusal("InvalidAccessKeyId", 403), "AWS_ACCESS_KEY_ID"),
-        (refusal("NoSuchBucket", 404), "Correct the uri"),
-        (refusal("404", 404), "deleted"),
-        (refusal("301", 301, **{"x-amz-bucket-region": "eu-west-1"}), "AWS_REGION=eu-west-1"),
-        (refusal("PreconditionFailed", 412), "changed"),
-        (NoCredentialsError(), "AWS_PROFILE"),
-    ],
-)
-def test_a_refusal_says_what_a_person_must_do(error: ClientError, advice: str):
-    told = explain("s3://b/k", error)
-
-    assert isinstance(told, StoreError)
-    assert str(told).startswith("s3://b/k: ")
-    assert advice in str(told)
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        refusal("SlowDown", 503),
-        refusal("InternalError", 500),
-        EndpointConnectionError(endpoint_url="http://127.0.0.1:1"),
-    ],
-)
-def test_a_service_that_is_busy_or_away_is_asked_again(error: ClientError):
-    assert isinstance(explain("s3://b/k", error), ServiceUnavailable)
 
 
 @pytest.fixture
@@ -61,25 +23,15 @@ def aws(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     with mock_aws():
-        yield s3_client()
+        yield boto3.client("s3")
 
 
-def test_a_missing_bucket_is_told(aws):
-    store = S3Store(aws, ["s3://nowhere"])
+@pytest.mark.usefixtures("aws")
+def test_a_missing_bucket_is_told():
+    store = S3Store(S3Access(), ["s3://nowhere"])
 
     with pytest.raises(StoreError, match="expected a bucket, found none"):
         list(store.list_objects("s3://nowhere", since=None))
-
-
-def test_a_store_that_does_not_answer_is_transient(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    store = S3Store(s3_client(), ["s3://b"])
-
-    with pytest.raises(ServiceUnavailable, match="did not answer"):
-        store.resolve("s3://b/k")
 
 
 def test_a_row_group_is_fetched_without_the_rest_of_the_object(aws):
@@ -95,10 +47,41 @@ def test_a_row_group_is_fetched_without_the_rest_of_the_object(aws):
             fetched.append(stop - start)
             return super().read_range(ref, start, stop)
 
-    store = Counting(aws, ["s3://acme"])
+    store = Counting(S3Access(), ["s3://acme"])
     ref = store.resolve("s3://acme/t.parquet")
 
     first = next(iter(store.batches(ref)))
 
     assert first.batch.num_rows > 0
     assert sum(fetched) < 0.7 * ref.size
+
+
+def test_an_object_uploaded_in_parts_is_read_and_hashed_whole(aws):
+    aws.create_bucket(Bucket="acme")
+    parts, where = [b"a" * (5 << 20), b"b"], {"Bucket": "acme", "Key": "big.bin"}
+    upload = aws.create_multipart_upload(**where)["UploadId"]
+    tags = [
+        aws.upload_part(**where, UploadId=upload, PartNumber=number, Body=part)["ETag"]
+        for number, part in enumerate(parts, start=1)
+    ]
+    named = [{"PartNumber": number, "ETag": tag} for number, tag in enumerate(tags, start=1)]
+    aws.complete_multipart_upload(**where, UploadId=upload, MultipartUpload={"Parts": named})
+    store = S3Store(S3Access(), ["s3://acme"])
+
+    (ref,) = store.list_objects("s3://acme", since=None)
+
+    assert ref.version.endswith('-2"')  # an ETag that is no MD5
+    assert store.read(ref) == b"".join(parts)
+    assert store.digests([ref]) == [hashlib.sha256(b"".join(parts)).hexdigest()]
+    assert store.resolve(ref.uri).version == ref.version
+
+
+def test_who_may_not_list_versions_sees_one_version_of_an_object_everywhere(aws):
+    aws.create_bucket(Bucket="acme")
+    aws.put_bucket_versioning(Bucket="acme", VersioningConfiguration={"Status": "Suspended"})
+    aws.put_object(Bucket="acme", Key="a.csv", Body=b"a")
+    store = S3Store(S3Access(), ["s3://acme"])
+
+    listed = list(store.list_objects("s3://acme", since=None))
+
+    assert listed == [store.resolve("s3://acme/a.csv")]

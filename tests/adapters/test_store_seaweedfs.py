@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-import boto3
+import botocore.auth
 import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from boto3.s3.transfer import TransferConfig
 
-from retrue.adapters.store_s3 import S3Store, s3_client
+from retrue.adapters.s3_access import S3Access
+from retrue.adapters.store_s3 import S3Store
 from retrue.errors import StoreError
 from retrue.records import ObjectRef
+from retrue.wiring import clock
 from services.seaweedfs import SeaweedFS
 
 pytestmark = pytest.mark.service
@@ -44,8 +50,7 @@ def store_as(monkeypatch: pytest.MonkeyPatch, root: str) -> Callable[[dict[str, 
     def store(environment: dict[str, str]) -> S3Store:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it remembers other keys
-        return S3Store(s3_client(), [root])
+        return S3Store(S3Access(), [root])
 
     return store
 
@@ -64,7 +69,7 @@ def test_a_wrong_secret_is_refused_with_advice(seaweed: SeaweedFS, store_as, put
 
 def test_a_missing_object_and_a_missing_bucket_are_told(seaweed: SeaweedFS, store_as, root: str):
     store = store_as(seaweed.environment())
-    nowhere = S3Store(s3_client(), ["s3://nowhere"])
+    nowhere = S3Store(S3Access(), ["s3://nowhere"])
 
     with pytest.raises(StoreError, match=r"none\.csv"):
         store.resolve(f"{root}/none.csv")
@@ -94,6 +99,47 @@ def test_a_link_opens_without_credentials_until_it_is_changed(
     assert changed.status_code == 403
 
 
+def test_an_unknown_key_and_a_clock_that_is_wrong_are_told_apart(
+    seaweed: SeaweedFS, store_as, put, root: str, monkeypatch: pytest.MonkeyPatch
+):
+    put("a.csv", b"a")
+    unknown = store_as(seaweed.environment() | {"AWS_ACCESS_KEY_ID": "AKIDNOBODY"})
+    right = store_as(seaweed.environment())
+
+    with pytest.raises(StoreError, match="InvalidAccessKeyId"):
+        unknown.resolve(f"{root}/a.csv")
+    late = clock() - timedelta(hours=1)
+    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: late)
+    with pytest.raises(StoreError, match="clock is too far from the object store's"):
+        right.resolve(f"{root}/a.csv")
+
+
+def test_a_link_ends_when_it_was_said_to(seaweed: SeaweedFS, store_as, put, root: str):
+    put("cat.png", b"PNG")
+    store = store_as(seaweed.environment())
+    short = store.link(f"{root}/cat.png", lifetime=timedelta(seconds=1))
+
+    time.sleep(2.5)
+
+    assert httpx.get(short).status_code == 403
+    assert httpx.get(store.link(f"{root}/cat.png")).status_code == 200
+
+
+def test_an_object_uploaded_in_parts_is_read_and_hashed_whole(
+    seaweed: SeaweedFS, admin: Any, store_as, root: str
+):
+    bucket, _, prefix = root.removeprefix("s3://").partition("/")
+    body = b"ab" * (7 << 20)
+    limits = TransferConfig(multipart_threshold=5 << 20, multipart_chunksize=5 << 20)
+    admin.upload_fileobj(io.BytesIO(body), bucket, f"{prefix}/big.bin", Config=limits)
+    store = store_as(seaweed.environment())
+
+    (ref,) = store.list_objects(root, since=None)
+
+    assert store.digests([ref]) == [hashlib.sha256(body).hexdigest()]
+    assert store.read(ref) == body
+
+
 def test_a_row_group_is_read_without_the_rest_of_the_object(
     seaweed: SeaweedFS, store_as, put, root: str
 ):
@@ -110,7 +156,7 @@ def test_a_row_group_is_read_without_the_rest_of_the_object(
             return data
 
     store_as(seaweed.environment())
-    store = Counting(s3_client(), [root])
+    store = Counting(S3Access(), [root])
     ref = store.resolve(f"{root}/t.parquet")
 
     first = next(iter(store.batches(ref)))

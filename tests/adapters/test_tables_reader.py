@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrue.adapters import tables_reader
+from retrue.adapters.marked_text import MARK, MarkedText
 from retrue.adapters.tables_reader import read_table
 from retrue.errors import UnreadableObject
 
@@ -34,6 +35,28 @@ def test_a_csv_row_that_is_not_utf8_is_told():
 
     assert good == {0: {"a": "x"}, 2: {"a": "y"}}
     assert bad == {1: "expected UTF-8 text"}
+
+
+def test_a_csv_row_that_is_neither_utf8_nor_as_wide_as_the_others_is_told():
+    good, bad = read(b"a,b\n1,2\n\xff\xfe,3,4\n5,6\n", "x.csv")
+
+    assert good == {0: {"a": "1", "b": "2"}, 2: {"a": "5", "b": "6"}}
+    assert bad == {1: "expected 2 cells, got 3"}
+
+
+def test_a_csv_whose_names_are_not_utf8_is_unreadable():
+    with pytest.raises(UnreadableObject, match="name is no UTF-8 text"):
+        read(b"a,\xff\n1,2\n", "x.csv")
+
+
+def test_characters_cut_between_two_reads_stay_whole():
+    class InPieces(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:  # noqa: ARG002
+            return super().read(3)
+
+    text = MarkedText(InPieces("aé€😀z".encode() + b"\xf0\x9f"))
+
+    assert text.read().decode() == "aé€😀z" + MARK * 2
 
 
 def test_csv_cells_may_hold_line_breaks():

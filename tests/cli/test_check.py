@@ -37,6 +37,20 @@ def test_every_mistake_in_the_configuration_is_told_and_the_exit_code_is_1(retru
     assert "1 of" in told.stderr
 
 
+def test_a_variable_nobody_set_stops_work_instead_of_taking_another_ledger(
+    retrue, workspace: Path, monkeypatch: pytest.MonkeyPatch
+):
+    add(workspace / "configs/project.yaml", 'store: {ledger: "${A_LEDGER_OF_OURS}"}\n')
+    monkeypatch.delenv("A_LEDGER_OF_OURS", raising=False)
+
+    told = retrue(workspace, "ingest")
+
+    assert told.exit_code == 1
+    assert "store.ledger: ${A_LEDGER_OF_OURS}" in told.stderr
+    assert "not set" in wrong(workspace)["variables"]
+    assert retrue(workspace, "dataset", "list").exit_code == 0  # reading versions needs none
+
+
 def test_a_missing_stream_folder_is_named(workspace: Path):
     project = workspace / "configs/project.yaml"
     project.write_text(
@@ -45,6 +59,17 @@ def test_a_missing_stream_folder_is_named(workspace: Path):
     )
 
     assert "expected a folder" in wrong(workspace)["data.incoming"]
+
+
+def test_a_labeling_page_that_does_not_fit_the_labels_is_told(workspace: Path):
+    add(workspace / "configs/project.yaml", "queue: {page: configs/page.xml}\n")
+    page = workspace / "configs/page.xml"
+
+    assert "expected a labeling page" in wrong(workspace)["configs/page.xml"]
+
+    page.write_text('<View><Choices name="label" toName="x"/></View>', encoding="utf-8")
+
+    assert "not offered:" in wrong(workspace)["configs/page.xml"]
 
 
 def test_records_that_git_would_take_are_named(workspace: Path):
@@ -83,7 +108,7 @@ def test_doctor_asks_the_services_of_a_workspace_in_order(retrue, workspace: Pat
     told = retrue(workspace, "doctor", "--json")
 
     found = {one["name"]: Check(**one) for one in json.loads(told.stdout)}
-    assert found["store"].detail == "incoming holds objects"
+    assert found["data.incoming"].detail.startswith("incoming can be listed")
     assert found["queue"].detail == "files: 0 answers"
     assert found["model registry"].ok
     assert "git remote add" in found["git remote"].detail

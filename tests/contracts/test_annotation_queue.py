@@ -111,6 +111,7 @@ def last_states(answers: tuple[Answer, ...]) -> dict[str, Answer]:
 
 
 def test_an_empty_queue_holds_nothing(bench: Bench):
+    assert bench.queue.held(["t1"]) == 0
     assert bench.queue.tasks(["t1"]) == []
     assert bench.queue.settled(["t1"]) == []
     assert bench.queue.answers("").answers == ()
@@ -119,22 +120,28 @@ def test_an_empty_queue_holds_nothing(bench: Bench):
 
 
 def test_added_tasks_are_found_by_their_keys_and_by_no_others(bench: Bench):
-    bench.queue.add([task("t1", text="Übergröße \u2028 🦉"), task("t2"), task("t3")])
+    more = bench.queue.add([task("t1", text="Übergröße \u2028 🦉"), task("t2"), task("t3")])
 
+    assert (more, bench.queue.add([])) == (3, 0)
     there = bench.queue.tasks(iter(["t3", "t1", "t1", "absent"]))
 
     assert [(copy.task_key, copy.answered) for copy in there] == [("t1", False), ("t3", False)]
+    assert bench.queue.held(iter(["t3", "t1", "t1", "absent"])) == 2
+    assert bench.queue.held([]) == 0
 
 
 def test_a_retried_add_makes_copies_with_higher_tool_ids(bench: Bench):
     bench.queue.add([task("t1"), task("t2")])
     first = {copy.task_key: copy.tool_id for copy in bench.queue.tasks(["t1", "t2"])}
 
-    bench.queue.add([task("t1"), task("t2")])
+    more = bench.queue.add([task("t1"), task("t2")])
 
+    assert more == 2
     copies = bench.queue.settled(["t1", "t2"])
     assert [copy.task_key for copy in copies].count("t1") == 2
     assert len({copy.tool_id for copy in copies}) == 4
+    assert bench.queue.held(["t1", "t2"]) == 4
+    assert bench.queue.held(["t1"]) == 2
     assert [int(copy.tool_id) for copy in copies] == sorted(int(copy.tool_id) for copy in copies)
     assert next(copy.tool_id for copy in copies if copy.task_key == "t1") == first["t1"]
 

@@ -112,9 +112,12 @@ VERDICT = Verdict(
 )
 
 
-@pytest.fixture(params=["files", "memory"])
+@pytest.fixture(params=["files", "files-and-cache", "memory"])
 def record(request: pytest.FixtureRequest, tmp_path: Path) -> RoundRecord:
-    return FileRoundRecord(tmp_path / "data") if request.param == "files" else MemoryRoundRecord()
+    if request.param == "memory":
+        return MemoryRoundRecord()
+    cache = tmp_path / "cache" if request.param == "files-and-cache" else None
+    return FileRoundRecord(tmp_path / "data", cache=cache)
 
 
 def decision(kind: str, *, at: datetime = NOON, cause: str = "r1", by: str = "retrue") -> Decision:
@@ -296,3 +299,64 @@ def test_a_time_of_another_zone_is_the_same_instant_after_reading(record: RoundR
     record.append_verdicts("r1", [verdict])
 
     assert record.verdict_files("r1")[0][1][0].decided_at == NOON
+
+
+# --- reading a part ----------------------------------------------------------------------------
+
+
+def two_rounds(record: RoundRecord) -> None:
+    """r1 asks about a and b, r2 about b again; a wants two answers, b one."""
+    samples = [SAMPLE, replace(SAMPLE, sample_id="b")]
+    tasks = [TASK, replace(TASK, task_key="t2", sample_id="b", overlap=1)]
+    record.plan_round(PLAN, samples, tasks)
+    again = replace(TASK, task_key="t3", round_id="r2", sample_id="b", overlap=1)
+    record.plan_round(replace(PLAN, round_id="r2"), samples[1:], [again])
+
+
+def test_some_tasks_of_a_round_are_read_by_sample_and_by_answers_wanted(record: RoundRecord):
+    two_rounds(record)
+
+    assert [task.task_key for task in record.tasks("r1", about={"b", "c"})] == ["t2"]
+    assert [task.task_key for task in record.tasks("r1", overlap=2)] == ["t1"]
+
+
+def test_the_rounds_that_ask_about_a_sample_are_found(record: RoundRecord):
+    two_rounds(record)
+
+    assert record.rounds_asking(["a", "b", "c"]) == {"r1": {"a", "b"}, "r2": {"b"}}
+    assert record.rounds_asking(["c"]) == {}
+
+
+def test_answers_to_some_tasks_alone(record: RoundRecord):
+    two_rounds(record)
+    record.append_answers("r1", [ANSWER, replace(ANSWER, seq=2, answer_id="18", task_key="t2")])
+
+    assert [one.answer_id for one in record.answers("r1", to={"t2"})] == ["18"]
+    assert record.answers("r1", to=set()) == []
+
+
+def test_a_tally_counts_what_stands_and_grows_with_every_file(record: RoundRecord):
+    record.plan_round(PLAN, [SAMPLE], [TASK])
+    skipped = replace(ANSWER, seq=2, answer_id="18", annotator="bob", status="skipped", value=None)
+    april = replace(ANSWER, seq=3, answer_id="19", answered_at=NOON + timedelta(days=31))
+    record.append_answers("r1", [ANSWER, skipped, april])
+    first = record.tallies(["r1", "unknown"])
+    record.append_answers("r1", [replace(ANSWER, seq=4, revision="u2", status="deleted")])
+
+    assert first["unknown"].live == 0
+    assert (first["r1"].live, first["r1"].given) == (3, 2)
+    assert dict(first["r1"].answered) == {"2026-03": 1, "2026-04": 1}
+    assert first["r1"].annotators == {"ann", "bob"}
+    assert record.tallies(["r1"])["r1"].live == 2
+
+
+def test_names_of_verdict_files_and_single_decisions_come_without_reading_all(
+    record: RoundRecord,
+):
+    record.plan_round(PLAN, [SAMPLE], [TASK])
+    names = [record.append_verdicts("r1", [VERDICT]) for _ in range(2)]
+    record.decide(decision("gate"))
+
+    assert record.verdict_names("r1") == names
+    assert record.decision("gate", "gate-r1") == decision("gate")
+    assert record.decision("gate", "other") is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator
@@ -18,10 +19,12 @@ import pyarrow.parquet as pq
 import pytest
 from moto import mock_aws
 
+from retrue.adapters.digest_cache import DigestCache
+from retrue.adapters.s3_access import S3Access
 from retrue.adapters.store_any import AnyStore
 from retrue.adapters.store_local import LocalStore
 from retrue.adapters.store_memory import MemoryStore
-from retrue.adapters.store_s3 import S3Store, s3_client
+from retrue.adapters.store_s3 import S3Store
 from retrue.errors import StoreError, UnreadableObject
 from retrue.ports import SampleStore
 from services.seaweedfs import SeaweedFS
@@ -68,7 +71,10 @@ def bench(
     else:
         local = _local(tmp_path, "raw" if request.param == "local" else f"file://{tmp_path}/raw")
         yield (
-            replace(local, store=AnyStore({"file": local.store}))
+            replace(
+                local,
+                store=AnyStore({"file": local.store}, DigestCache(tmp_path / "d.sqlite")),
+            )
             if (request.param == "any")
             else local
         )
@@ -120,7 +126,7 @@ def _s3_below(bucket: str, prefix: str) -> Bench:
     client.put_object(Bucket=bucket, Key=f"{prefix}/rawer/x.csv", Body=b"a\n1\n")
     root = f"s3://{bucket}/{prefix}/raw"
     return Bench(
-        store=S3Store(s3_client(), [root]),
+        store=S3Store(S3Access(), [root]),
         root=root,
         put=put,
         outside=f"s3://{bucket}/{prefix}/rawer/x.csv",
@@ -147,6 +153,55 @@ def test_since_includes_its_own_moment(bench: Bench):
     after = list(bench.store.list_objects(bench.root, since=ref.modified_at + timedelta(seconds=1)))
 
     assert (at, after) == ([ref], [])
+
+
+def test_after_leaves_out_names_up_to_its_own(bench: Bench):
+    for path in ("2026-01-01.csv", "2026-01-02.csv", "2026-01-03.csv"):
+        bench.put(path, b"a\n1\n")
+
+    refs = bench.store.list_objects(bench.root, since=None, after=f"{bench.root}/2026-01-02.csv")
+
+    assert [ref.uri for ref in refs] == [f"{bench.root}/2026-01-03.csv"]
+
+
+def test_digests_are_those_of_the_bytes(bench: Bench):
+    bodies = {f"{number}.png": bytes([number]) * (3 << 19) * number for number in range(4)}
+    for path, body in bodies.items():
+        bench.put(path, body)
+    refs = [bench.store.resolve(f"{bench.root}/{path}") for path in bodies]
+
+    for _ in range(2):  # a store may remember
+        found = bench.store.digests(refs)
+        assert found == [hashlib.sha256(body).hexdigest() for body in bodies.values()]
+    assert bench.store.digests([]) == []
+
+
+def test_objects_that_are_said_ahead_read_the_same(bench: Bench):
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"a": list(range(250_000))}), sink, row_group_size=50_000)
+    bodies = {"a.parquet": sink.getvalue(), "b.csv": b"a\n1\n", "c.png": b"PNG", "d.txt": b""}
+    for path, body in bodies.items():
+        bench.put(path, body)
+    refs = [bench.store.resolve(f"{bench.root}/{path}") for path in bodies]
+
+    with bench.store.ahead(refs) as near:
+        read = [near.read(ref) for ref in refs]
+        rows = sum(len(batch.rows) for ref in refs[:2] for batch in near.batches(ref))
+
+    assert read == [*bodies.values()]
+    assert rows == 250_001
+
+
+def test_an_object_that_went_away_is_an_error_where_it_is_read_and_nowhere_else(bench: Bench):
+    bench.put("a.png", b"A")
+    bench.put("b.png", b"B")
+    refs = [bench.store.resolve(f"{bench.root}/{path}.png") for path in "ab"]
+    gone = replace(refs[1], uri=f"{bench.root}/c.png")
+
+    with bench.store.ahead([gone, *refs]) as near:
+        with pytest.raises(StoreError, match=r"c\.png"):
+            near.read(gone)
+        assert [near.read(ref) for ref in refs] == [b"A", b"B"]
 
 
 def test_more_objects_than_one_page_are_all_listed(bench: Bench):
@@ -208,6 +263,10 @@ def test_no_name_leaves_the_root(bench: Bench, name: str):
     ref = replace(bench.store.resolve(f"{bench.root}/a.csv"), uri=uri)
     with pytest.raises(StoreError, match="expected a name below"):
         bench.store.read(ref)
+    with pytest.raises(StoreError, match="expected a name below"):
+        bench.store.digests([ref])
+    with bench.store.ahead([ref]) as near, pytest.raises(StoreError, match="expected a name below"):
+        near.read(ref)
     with pytest.raises(StoreError, match="expected a name below"):
         list(bench.store.list_objects(uri, since=None))
 

@@ -30,7 +30,7 @@ BAD = (
 )
 
 
-@pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.service)])
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def state(request: pytest.FixtureRequest, tmp_path: Path) -> WorkingState:
     if request.param == "memory":
         return MemoryWorkingState()

@@ -41,8 +41,12 @@ def naive_collect(workspace: Workspace, now: datetime, *, cursor_first: bool) ->
         observed = workspace.queue.answers(cursor if isinstance(cursor, str) else "")
         if cursor_first:
             workspace.state.set_value(CURSOR, observed.cursor, lease)
-        homes = workspace.state.rounds_of_tasks({a.task_key for a in observed.answers})
-        for round_id in sorted(set(homes.values())):
+        homes = {
+            task.task_key: task.round_id
+            for item in workspace.records.rounds()
+            for task in workspace.records.tasks(item.plan.round_id)
+        }
+        for round_id in sorted({homes[a.task_key] for a in observed.answers}):
             mine = [a for a in observed.answers if homes[a.task_key] == round_id]
             seq = len(workspace.records.answers(round_id))
             workspace.records.append_answers(

@@ -19,11 +19,12 @@ class LateAdds(MemoryQueue):
         super().__init__()
         self._times = times
 
-    def add(self, tasks: Sequence[QueueTask]) -> None:
-        super().add(tasks)
+    def add(self, tasks: Sequence[QueueTask]) -> int:
+        grown = super().add(tasks)
         if self._times:
             self._times -= 1
             raise ServiceUnavailable("add: no reply in 60 s")
+        return grown
 
 
 class LateImport(MemoryQueue):
@@ -35,10 +36,9 @@ class LateImport(MemoryQueue):
         self._importing: list[QueueTask] = []
         self._cut = False
 
-    def add(self, tasks: Sequence[QueueTask]) -> None:
+    def add(self, tasks: Sequence[QueueTask]) -> int:
         if self._cut:
-            super().add(tasks)
-            return
+            return super().add(tasks)
         self._cut, self._importing = True, list(tasks)
         raise ServiceUnavailable("add: the connection was cut, the import goes on")
 

@@ -104,9 +104,7 @@ def test_copies_that_were_both_answered_stay_and_are_one_persons_one_vote(tmp_pa
     assert (judged.rounds[0].waiting, judged.written) == (sum(wanted(world).values()), 0)
 
 
-def test_a_task_a_person_deleted_takes_its_answer_with_it_and_the_sample_waits_again(
-    tmp_path: Path,
-):
+def test_a_task_a_person_deleted_takes_no_collected_answer_with_it(tmp_path: Path):
     world = planned(World(tmp_path))
     push_tasks(world.workspace(), now=world.now)
     world.people_answer(EXPERTS)
@@ -118,9 +116,31 @@ def test_a_task_a_person_deleted_takes_its_answer_with_it_and_the_sample_waits_a
     collected = collect_answers(world.workspace(), now=world.sleep(hours=1))
     judged = judge_answers(world.workspace(), now=world.sleep(hours=1))
 
-    assert (collected.deleted, collected.new) == (1, 0)
+    assert (collected.deleted, collected.new) == (0, 0)
+    assert judged.rounds[0].closed
+    # The missing answer is known of: the next collect has no reason to look for deletions.
+    asked = Cuts()
+    collect_answers(world.workspace(lambda port: cut(port, asked)), now=world.sleep(hours=1))
+    assert "MemoryQueue.answer_ids" not in asked.calls
+
+
+def test_an_answer_taken_back_before_its_task_was_deleted_is_deleted(tmp_path: Path):
+    world = planned(World(tmp_path))
+    push_tasks(world.workspace(), now=world.now)
+    world.people_answer(EXPERTS)
+    collect_answers(world.workspace(), now=world.sleep(hours=1))
+    saved = next(iter(world.queue._state.current.values()))
+    world.queue.delete(saved.answer.answer_id, now=world.now)
+
+    collected = collect_answers(world.workspace(), now=world.sleep(hours=1))
+    world.queue.remove([str(saved.tool_id)])
+    judged = judge_answers(world.workspace(), now=world.sleep(hours=1))
+    (pushed,) = push_tasks(world.workspace(), now=world.sleep(hours=1))
+
+    assert collected.deleted == 1
     assert judged.rounds[0].waiting == 1
     assert not judged.rounds[0].closed
+    assert pushed.added == 1  # and is asked again
 
 
 def test_an_answer_deleted_between_a_cut_and_the_next_run_is_found(tmp_path: Path):

@@ -271,7 +271,7 @@ def test_the_registry_is_not_woken_before_the_first_gate(begun: World):
 def test_nothing_in_service_without_a_promotion(lived: World):
     decisions = [made for made in lived.records.decisions() if made.kind != "promotion"]
 
-    assert service_of(lived.workspace, lived.records.rounds(), decisions, {}) is None
+    assert service_of(lived.workspace, lived.records.rounds(), decisions) is None
 
 
 def _serve(world: World) -> None:

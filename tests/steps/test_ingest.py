@@ -90,6 +90,24 @@ def test_an_object_that_arrives_late_within_the_look_back_is_found_and_one_befor
     assert ingest(place, world.now).window is None
 
 
+def test_where_names_rise_older_names_are_not_listed_again_and_the_look_back_still_is():
+    for rise in (False, True):
+        world = World()
+        world.put("2026-01-01.csv", b"id\n1\n", hours_ago=9)
+        world.put("2026-01-02.csv", b"id\n2\n", hours_ago=1)
+        world.put("2026-01-03.csv", b"id\n3\n")
+        place = workspace(world, config(key="id", look_back_hours=2, names_rise=rise))
+        ingest(place, world.now)
+        changed = world.put("2026-01-02.csv", b"id\n2\n4\n")  # the oldest name in the look-back
+        new = world.put("2026-01-04.csv", b"id\n5\n")
+        older = world.put("2026-01-00.csv", b"id\n6\n")  # a name that did not rise
+
+        report = ingest(place, world.now)
+
+        assert report.window is not None
+        assert report.window.objects == ((changed, new) if rise else (changed, new, older))
+
+
 def test_a_changed_object_is_read_again():
     world = World()
     world.put("a.csv", b"id\n1\n")

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from faults.cuts import Cuts, cut
 from retrue.errors import LeaseHeld, ServiceUnavailable
 from retrue.records import QueueTask, Task
+from retrue.steps.collect import collect_answers
 from retrue.steps.ingest import ingest_windows
 from retrue.steps.push import push_tasks
 from retrue.steps.select import select_samples
@@ -125,6 +127,77 @@ def test_a_task_that_is_not_there_after_the_push_is_an_error_and_the_next_push_a
 
     assert report.added == 1
     assert len(shown(world)) == 60
+
+
+def test_a_clean_push_looks_at_no_task_and_a_rerun_only_counts(tmp_path: Path):
+    world = selected(World(tmp_path))
+    first, second = Cuts(), Cuts()
+
+    push_tasks(world.workspace(lambda port: cut(port, first)), now=world.now)
+    push_tasks(world.workspace(lambda port: cut(port, second)), now=world.sleep(hours=1))
+
+    assert asked_of_queue(first) == ["held", "add"]
+    assert asked_of_queue(second) == ["held"]
+
+
+def asked_of_queue(counted: Cuts) -> list[str]:
+    port = "MemoryQueue."
+    return [call.removeprefix(port) for call in counted.calls if call.startswith(port)]
+
+
+def test_a_tool_that_keeps_more_than_it_was_given_is_looked_at_and_the_copies_removed(
+    tmp_path: Path,
+):
+    world = selected(World(tmp_path))
+    add = world.queue.add
+    world.queue.add = lambda asked: add(asked) + add(asked[:3])  # a proxy that tries again
+
+    (report,) = push_tasks(world.workspace(), now=world.now)
+
+    assert (report.added, report.copies_removed) == (60, 3)
+    assert len({task.task_key for task in shown(world)}) == len(shown(world)) == 60
+
+
+def test_a_copy_that_comes_after_its_task_was_answered_is_removed_by_the_next_push(tmp_path: Path):
+    world = selected(World(tmp_path))
+    push_tasks(world.workspace(), now=world.now)
+    late = shown(world)
+    world.people_answer(EXPERTS)
+    collect_answers(world.workspace(), now=world.sleep(hours=1))
+    world.queue.add(late)
+
+    (report,) = push_tasks(world.workspace(), now=world.sleep(hours=1))
+
+    assert report.copies_removed == len(late)
+    assert len(shown(world)) == len(late)
+
+
+def test_a_task_that_a_person_deleted_comes_back_while_it_waits_for_answers(tmp_path: Path):
+    world = selected(World(tmp_path))
+    push_tasks(world.workspace(), now=world.now)
+    world.people_answer(EXPERTS, limit=5)
+    collect_answers(world.workspace(), now=world.sleep(hours=1))
+    answered = {saved.answer.task_key for saved in world.queue._state.current.values()}
+    for saved in list(world.queue._state.current.values()):
+        world.queue.delete(saved.answer.answer_id, now=world.now)
+    world.queue.remove([str(tool_id) for tool_id in world.queue._state.tasks])
+
+    (report,) = push_tasks(world.workspace(), now=world.sleep(hours=1))
+
+    back = {task.task_key for task in shown(world)}
+    assert report.added == len(back)
+    assert back >= {task.task_key for task in tasks(world)} - answered
+    complete = [t.task_key for t in tasks(world) if t.task_key in answered and t.overlap == 1]
+    assert not back & set(complete)
+
+
+def test_tasks_go_to_the_tool_in_an_order_that_tells_nothing(tmp_path: Path):
+    world = selected(World(tmp_path))
+
+    push_tasks(world.workspace(), now=world.now)
+
+    keys = [task.task_key for task in shown(world)]
+    assert keys == sorted(keys)
 
 
 def test_two_processes_do_not_push_at_once(tmp_path: Path):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import cast
 
 from pydantic import BaseModel, Field
 
-from retrue.adapters.label_studio_client import LabelStudioClient
+from retrue.adapters.label_studio_client import LabelStudioClient, NotFound
 from retrue.records import Json
 
 __all__ = [
@@ -18,9 +18,10 @@ __all__ = [
     "Annotation",
     "LabelStudioApi",
     "ToolProject",
+    "ToolStorage",
     "ToolTask",
-    "asked_for",
     "condition",
+    "holds_answers",
 ]
 
 KEY = "retrue_key"  # name of our key in a task's data
@@ -37,6 +38,7 @@ class ToolProject(BaseModel):
     title: str = ""
     description: str | None = None
     label_config: str = ""
+    expert_instruction: str | None = None
     task_number: int | None = None
     total_annotations_number: int | None = None  # without skipped ones
     skipped_annotations_number: int | None = None
@@ -64,8 +66,8 @@ class ToolTask(BaseModel):
     id: int
     data: dict[str, object] = Field(default_factory=dict[str, object])
     updated_at: datetime | None = None
-    total_annotations: int = 0
-    cancelled_annotations: int = 0
+    # Not its counters: an answer given while an import ends is missing in them for good.
+    annotations_ids: str = ""  # also where the server did not look
     draft_exists: bool | None = None  # None: the server did not look
     annotations: list[Annotation] = Field(default_factory=list[Annotation])
 
@@ -74,6 +76,14 @@ class ToolTask(BaseModel):
         """Our key; "" for a task that is not ours."""
         key = self.data.get(KEY)
         return key if isinstance(key, str) else ""
+
+
+class ToolStorage(BaseModel):
+    """A source storage of a project: what it can open links to. Its keys are never told."""
+
+    id: int
+    bucket: str | None = None
+    description: str | None = None
 
 
 class _Projects(BaseModel):
@@ -104,13 +114,12 @@ def condition(field: str, operator: str, kind: str, value: Json) -> dict[str, Js
     return {"filter": f"filter:tasks:{field}", "operator": operator, "type": kind, "value": value}
 
 
-def asked_for(keys: Collection[str]) -> list[dict[str, Json]]:
-    """Tasks with one of these keys; the second part is always true and makes the server look."""
-    return [
-        condition(f"data.{KEY}", "in_list", "List", cast("list[Json]", sorted(keys))),
-        # A field is only filled in where a filter names it.
-        condition("draft_exists", "in_list", "List", [True, False]),
-    ]
+def holds_answers(*, value: bool) -> dict[str, Json]:
+    """Whether a task holds answers, skips too: asked of the answers themselves.
+
+    The server's counters `total_annotations` and `cancelled_annotations` are not to be believed.
+    """
+    return condition("annotations_ids", "empty", "String", value=not value)
 
 
 class LabelStudioApi:
@@ -129,13 +138,14 @@ class LabelStudioApi:
         """Every project the token's user sees."""
         found: dict[int, ToolProject] = {}
         counters = "task_number,total_annotations_number,skipped_annotations_number"
-        names = f"id,title,description,label_config,{counters}"
+        names = f"id,title,description,label_config,expert_instruction,{counters}"
         page, wanted = 1, 1
         while len(found) < wanted:
             params = {"page": page, "page_size": 100, "include": names}
-            reply = self._client.get("/api/projects/", _Projects, params)
-            if not reply.results:
-                break  # one was deleted while we looked
+            try:
+                reply = self._client.get("/api/projects/", _Projects, params)
+            except NotFound:
+                break  # one was deleted while we looked, so there is no such page
             found |= {project.id: project for project in reply.results}
             page, wanted = page + 1, reply.count
         return [found[number] for number in sorted(found)]
@@ -144,21 +154,33 @@ class LabelStudioApi:
         """A new project; not tried twice."""
         return self._client.post("/api/projects/", ToolProject, dict(settings), again=False)
 
-    def add_tasks(self, project: int, data: Sequence[Mapping[str, Json]]) -> None:
+    def storages(self, project: int) -> list[ToolStorage]:
+        """The S3 source storages of a project."""
+        return self._client.get("/api/storages/s3/", list[ToolStorage], {"project": project})
+
+    def create_storage(self, settings: Mapping[str, Json]) -> None:
+        """A new S3 source storage; the server looks whether it can open the bucket."""
+        self._client.post("/api/storages/s3/", _Done, dict(settings), again=False)
+
+    def change_storage(self, storage: int, settings: Mapping[str, Json]) -> None:
+        """Other settings for a source storage."""
+        self._client.patch(f"/api/storages/s3/{storage}", _Done, dict(settings))
+
+    def add_tasks(self, project: int, data: Sequence[dict[str, Json]]) -> None:
         """Import tasks; not tried twice, and what the reply says is not believed."""
-        body: list[Json] = [{"data": dict(item)} for item in data]
+        body: list[Json] = [{"data": item} for item in data]
         path = f"/api/projects/{project}/import"
         self._client.post(path, _Done, body, {"return_task_ids": "false"}, again=False)
 
     def remove_tasks(self, project: int, tool_ids: Sequence[int]) -> None:
-        """Delete those of these tasks that hold neither answer nor draft when it is done."""
+        """Delete those of these tasks that are ours and hold neither answer nor draft by then."""
         ids = cast("list[Json]", list(tool_ids))
         if not ids:
             raise ValueError("tool_ids: expected some, got none, which would mean all")
         conditions: list[Json] = [
             condition("id", "in_list", "List", ids),
-            condition("total_annotations", "equal", "Number", 0),
-            condition("cancelled_annotations", "equal", "Number", 0),
+            condition(f"data.{KEY}", "empty", "String", value=False),
+            holds_answers(value=False),
             condition("draft_exists", "equal", "Boolean", value=False),
         ]
         body: Json = {
@@ -168,11 +190,19 @@ class LabelStudioApi:
         params: dict[str, str | int] = {"id": "delete_tasks", "project": project}
         self._client.post("/api/dm/actions/", _Done, body, params, again=True)
 
+    def count_tasks(
+        self, project: int, conditions: Sequence[dict[str, Json]]
+    ) -> tuple[int, list[ToolTask]]:
+        """How many tasks match, and one of them."""
+        with self._lookup(project, conditions) as view:
+            reply = self._page(project, {**view, "include": "id,data"}, page=1, size=1)
+        return reply.total, reply.tasks
+
     def light_tasks(
         self, project: int, conditions: Sequence[dict[str, Json]]
     ) -> tuple[int, list[ToolTask]]:
         """How many tasks match, and those found: id, data and counters only."""
-        names = "id,data,total_annotations,cancelled_annotations,draft_exists"
+        names = "id,data,annotations_ids,draft_exists"
         params: dict[str, str | int] = {"include": names}
         with self._lookup(project, conditions) as view:
             return self._pages(project, LIGHT_PAGE, {**params, **view})
@@ -211,6 +241,12 @@ class LabelStudioApi:
             finally:
                 self._client.delete(f"/api/dm/views/{view.id}/")
 
+    def _page(
+        self, project: int, params: Mapping[str, str | int], *, page: int, size: int
+    ) -> _Tasks:
+        where = {"project": project, "page": page, "page_size": size, "resolve_uri": "false"}
+        return self._client.get("/api/tasks/", _Tasks, {**params, **where})
+
     def _pages(
         self, project: int, size: int, params: Mapping[str, str | int]
     ) -> tuple[int, list[ToolTask]]:
@@ -218,14 +254,7 @@ class LabelStudioApi:
         page, total = 1, 1
         # By the total: a page past the end is a 404.
         while (page - 1) * size < total:
-            asked = {
-                **params,
-                "project": project,
-                "page": page,
-                "page_size": size,
-                "resolve_uri": "false",
-            }
-            reply = self._client.get("/api/tasks/", _Tasks, asked)
+            reply = self._page(project, params, page=page, size=size)
             found |= {task.id: task for task in reply.tasks}
             page, total = page + 1, reply.total
         return total, [found[number] for number in sorted(found)]

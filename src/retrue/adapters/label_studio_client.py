@@ -79,6 +79,11 @@ class LabelStudioClient:
         self._renew_at = 0.0
         self.server_time: datetime | None = None  # of the last reply, whole seconds
 
+    @property
+    def token_kind(self) -> str:
+        """Which of the two kinds of token this is."""
+        return "personal access token" if self._is_personal() else "legacy token"
+
     def get(self, path: str, wanted: type[_T], params: Mapping[str, str | int] | None = None) -> _T:
         """Read something.
 
@@ -101,6 +106,10 @@ class LabelStudioClient:
         """Write something; `again`: doing it twice does no harm. Raises as `get`."""
         reply = self._call("POST", path, params=params, body=body, again=again)
         return self._parsed(path, reply, wanted)
+
+    def patch(self, path: str, wanted: type[_T], body: Json) -> _T:
+        """Change something; doing it twice does no harm. Raises as `get`."""
+        return self._parsed(path, self._call("PATCH", path, body=body, again=True), wanted)
 
     def delete(self, path: str) -> None:
         """Delete something; it may be gone already. Raises as `get`."""
@@ -184,6 +193,10 @@ class LabelStudioClient:
             return TypeAdapter(wanted).validate_json(reply.content)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
+            if first["type"] == "json_invalid" and reply.content[:1] in (b"{", b"["):
+                raise ServiceUnavailable(
+                    f"{self._name}{path}: Label Studio's reply was cut off. Ask again."
+                ) from None
             where = ".".join(str(part) for part in first["loc"])
             raise QueueError(
                 f"{self._name}{path}: expected the reply of Label Studio's API, got something else "
@@ -204,6 +217,11 @@ def _asked_pause(error: ServiceUnavailable) -> float:
 
 def _refusal(where: str, reply: httpx.Response) -> RetrueError:
     status = reply.status_code
+    if status == 403 and "network address" in _said(reply):
+        return QueueError(
+            f"{where}: Label Studio refuses to reach this address: {_said(reply)}. If it is in "
+            "your own network, start Label Studio with SSRF_PROTECTION_ENABLED=false."
+        )
     if status in (401, 403):
         return QueueError(f"{where}: Label Studio refused our token (HTTP {status}). {_TOKENS}")
     if status == 404:

@@ -1,7 +1,7 @@
 """The labeling page: what is shown, what may be answered, and what an answer's JSON means.
 
-A page has one control named `label`, and may have a text area named `note`. Pages we make are built
-by an XML library, so every name is escaped; a team's own page is checked against the schema.
+Pages we make are built by an XML library, so every name is escaped; a team's own page is taken as
+it is once it was checked.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from string import digits
 from typing import Literal, cast
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import ParseError, fromstring
-
-from retrue.config import Labels
+from retrue.adapters.label_studio_page import LABEL, NOTE, check_page
+from retrue.config import Config, Labels
 from retrue.errors import ConfigError
 from retrue.kinds import kind_of
 from retrue.records import Json, canonical_json
@@ -25,23 +25,17 @@ __all__ = [
     "Shown",
     "answer_value",
     "build_page",
-    "check_page",
     "guideline_html",
     "note_of",
+    "page_of",
     "shown_data",
-    "takes_one",
 ]
 
 Shown = Literal["text", "table", "html", "image", "audio", "video"]
-LABEL = "label"
-NOTE = "note"
 SAMPLE = "sample"
-_TAGS: Mapping[str, str] = {
-    "choice": "Choices",
-    "choices": "Choices",
-    "taxonomy": "Taxonomy",
-    "number": "Number",
-}
+OWN_DATA = ("fields", "media")  # what a task has for a team's own page besides its fields
+# Under a tall picture nobody would see the question; on a narrow screen it still goes below.
+_SIDE_BY_SIDE = "display: flex; flex-wrap: wrap; gap: 1.5rem; align-items: flex-start"
 _MEDIA: Mapping[str, str] = {"image": "Image", "audio": "Audio", "video": "Video"}
 
 
@@ -52,6 +46,34 @@ class Page:
     shown: Shown = "table"
     text: str | None = None  # the field shown as running text; None: `shown` is another
     own: str | None = None  # the team's XML; None: made from the schema
+    columns: tuple[str, ...] | None = None  # fields that every task has; () none; None: not known
+
+
+def page_of(root: Path, config: Config) -> Page:
+    """The page that a workspace's configuration asks for.
+
+    Raises:
+        ConfigError: The team's own page cannot be read.
+    """
+    kind, own = config.data.kind, None
+    if config.queue.page is not None:
+        try:
+            own = (root / config.queue.page).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"queue.page: expected a labeling page at {config.queue.page}: {error}"
+            ) from error
+    return Page(
+        shown="table" if kind == "other" else kind,
+        text=config.data.text,
+        own=own,
+        columns=_columns(config),
+    )
+
+
+def _columns(config: Config) -> tuple[str, ...] | None:
+    fields, display = config.data.fields, config.data.display
+    return display if display is not None else tuple(fields) if fields else None
 
 
 def build_page(labels: Labels, page: Page) -> str:
@@ -69,15 +91,17 @@ def build_page(labels: Labels, page: Page) -> str:
     ' name="label" toName="sample" choice="single" required="true" showInline="t'
     """
     if page.own is not None:
-        check_page(page.own, labels)
+        own = None if page.columns is None else {*page.columns, *OWN_DATA}
+        check_page(page.own, labels, data=own)
         return page.own
-    view = Element("View")
-    _show(view, page)
+    view = Element("View", style=_SIDE_BY_SIDE)
+    _show(SubElement(view, "View", style="flex: 3 1 24rem; min-width: 0"), page)
+    question = SubElement(view, "View", style="flex: 2 1 16rem; min-width: 0")
     if labels.question:
-        SubElement(view, "Header", value=_plain(labels.question))
-    _ask(view, labels)
+        SubElement(question, "Header", value=_plain(labels.question))
+    _ask(question, labels)
     SubElement(
-        view,
+        question,
         "TextArea",
         name=NOTE,
         toName=SAMPLE,
@@ -94,7 +118,8 @@ def build_page(labels: Labels, page: Page) -> str:
 def _show(view: Element, page: Page) -> None:
     if page.shown in _MEDIA:
         SubElement(view, _MEDIA[page.shown], name=SAMPLE, value="$media")
-        SubElement(view, "Table", name="fields", value="$fields")
+        if page.columns != ():
+            SubElement(view, "Table", name="fields", value="$fields")
     elif page.shown == "text":
         SubElement(view, "Text", name=SAMPLE, value="$text")
     elif page.shown == "html":
@@ -129,6 +154,10 @@ def _ask(view: Element, labels: Labels) -> None:
     box = SubElement(view, "Choices", {**names, "choice": how, "required": "true"})
     box.set("showInline", row)
     _grow(box, ([name] for name in options))
+    for choice in box:
+        name = choice.get("value", "")
+        if len(name) == 1 and name in digits:
+            choice.set("hotkey", name)  # by itself "0" would be the key 1
 
 
 def _grow(top: Element, paths: Iterable[Sequence[str]]) -> None:
@@ -152,84 +181,6 @@ def _plain(text: str) -> str:
     10
     """
     return text.replace("$", "$\u200c")
-
-
-def check_page(xml: str, labels: Labels) -> None:
-    """Does a page ask what the schema wants to know?
-
-    Raises:
-        ConfigError: It does not; the message lists every problem.
-    """
-    view = _parse(xml)
-    problems: list[str] = []
-    controls = [element for element in view.iter() if element.get("name") == LABEL]
-    tag = _TAGS[labels.kind]
-    if len(controls) != 1 or controls[0].tag != tag:
-        got = ", ".join(element.tag for element in controls) or "none"
-        problems.append(f'expected one <{tag} name="{LABEL}"> for kind {labels.kind}, got {got}')
-    else:
-        problems += _control_problems(controls[0], labels)
-    notes = [element for element in view.iter() if element.get("name") == NOTE]
-    if any(element.tag != "TextArea" for element in notes):
-        problems.append(f'name="{NOTE}" is kept for a <TextArea>, got {notes[0].tag}')
-    if problems:
-        raise ConfigError("\n  ".join(["the labeling page does not fit labels.yaml:", *problems]))
-
-
-def _control_problems(control: Element, labels: Labels) -> list[str]:
-    problems: list[str] = []
-    wanted = {"choice": True, "choices": False}.get(labels.kind)
-    if wanted is not None and (control.get("choice", "single") != "multiple") != wanted:
-        how = "single" if wanted else "multiple"
-        problems.append(f'{control.tag}: expected choice="{how}" for kind {labels.kind}')
-    schema = labels.label_schema
-    options = set(kind_of(schema).options(schema))
-    separator = labels.separator if labels.kind == "taxonomy" else None
-    offered = set(_offered(control, separator))
-    inner = (
-        {
-            separator.join(name.split(separator)[:depth])
-            for name in options
-            for depth in range(1, name.count(separator) + 1)
-        }
-        if separator
-        else set[str]()
-    )
-    if missing := sorted(options - offered):
-        problems.append(f"not offered: {', '.join(missing)}")
-    if unknown := sorted(offered - options - inner):
-        problems.append(f"offered, but in no schema: {', '.join(unknown)}")
-    return problems
-
-
-def _offered(control: Element, separator: str | None, above: str = "") -> Iterable[str]:
-    for choice in control.findall("Choice"):
-        name = above + (choice.get("alias") or choice.get("value") or "")
-        yield name
-        if separator is not None:
-            yield from _offered(choice, separator, name + separator)
-
-
-def _parse(xml: str) -> Element:
-    try:
-        return fromstring(xml, forbid_dtd=True)
-    except (ParseError, DefusedXmlException) as error:
-        raise ConfigError(
-            f"the labeling page: expected XML without a document type, got: {error}"
-        ) from error
-
-
-def takes_one(xml: str) -> bool:
-    """Whether a page's label is one option rather than a list; True if the page is unreadable.
-
-    >>> takes_one('<View><Choices name="label" choice="multiple"/></View>')
-    False
-    """
-    try:
-        found = [element for element in _parse(xml).iter() if element.get("name") == LABEL]
-    except ConfigError:  # an admin's edit; the answers are still told as they are
-        return True
-    return not any(element.get("choice") == "multiple" for element in found)
 
 
 def guideline_html(text: str) -> str:
@@ -268,7 +219,8 @@ def shown_data(page: Page, display: Mapping[str, Json], media: str | None) -> di
         return {"html": _html_table(display)}
     fields: dict[str, Json] = {name: _text(value) for name, value in display.items()}
     if page.shown in _MEDIA:
-        return {"fields": fields, "media": media or ""}
+        shown: dict[str, Json] = {"media": media or ""}
+        return shown if page.columns == () else {"fields": fields, **shown}
     # No player is known for it, but people can open it.
     return {"fields": fields if media is None else {**fields, "media": media}}
 
@@ -292,7 +244,7 @@ def answer_value(result: Sequence[Mapping[str, object]], *, one: bool) -> str:
     """The label of an answer as JSON text, as it was given: nothing is checked.
 
     Args:
-        result: The answer's parts; those of other controls are left out.
+        result: The answer's parts; beside a label, those of other controls are left out.
         one: The label is one option, so a list of one stands for it.
 
     Returns:
@@ -304,8 +256,9 @@ def answer_value(result: Sequence[Mapping[str, object]], *, one: bool) -> str:
     parts = [part for part in result if part.get("from_name") != NOTE]
     if not parts:
         return "null"
-    only = parts[0].get("value") if len(parts) == 1 else None
-    if parts[0].get("from_name") == LABEL and isinstance(only, dict):
+    labels = [part for part in parts if part.get("from_name") == LABEL]
+    only = labels[0].get("value") if len(labels) == 1 else None
+    if isinstance(only, dict):
         values = list(cast("dict[str, object]", only).values())
         if len(values) == 1:
             return _json(_unwrapped(values[0]) if one else values[0])

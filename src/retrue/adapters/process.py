@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import tempfile
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from retrue.errors import ServiceUnavailable, WorkspaceError
+from retrue.secrecy import without_secrets
 
 __all__ = ["Finished", "Runner", "last_words", "run_process", "without_passwords"]
 
@@ -99,12 +99,12 @@ def last_words(finished: Finished, lines: int = 15) -> str:
 
 
 def without_passwords(text: str) -> str:
-    """The text with user and password in addresses blotted out.
+    """The text with user and password in addresses blotted out, and every secret that is known.
 
     >>> without_passwords("s3://key:secret@host/bucket")
     's3://***@host/bucket'
     """
-    return re.sub(r"://[^/@\s]+@", "://***@", text)
+    return without_secrets(text)
 
 
 def _finish(

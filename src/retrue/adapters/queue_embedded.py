@@ -110,6 +110,11 @@ class EmbeddedQueue(ABC):
 
     # --- the port ---
 
+    def held(self, task_keys: Iterable[str]) -> int:
+        """How many copies of these tasks are there now."""
+        state = self._now()
+        return sum(len(state.copies(key)) for key in set(task_keys))
+
     def tasks(self, task_keys: Iterable[str]) -> list[TaskInQueue]:
         """Every copy of these tasks that is there now, lowest tool id first."""
         state = self._now()
@@ -128,14 +133,15 @@ class EmbeddedQueue(ABC):
         """As `tasks`: nothing goes on here after a call has ended."""
         return self.tasks(task_keys)
 
-    def add(self, tasks: Sequence[QueueTask]) -> None:
-        """Add tasks; one that is there already gets a copy."""
+    def add(self, tasks: Sequence[QueueTask]) -> int:
+        """Add tasks, all or none; one that is there already gets a copy."""
         self._append(
             lambda state: [
                 Added(tool_id=tool_id, task=task)
                 for tool_id, task in enumerate(tasks, start=state.last_tool_id + 1)
             ]
         )
+        return len(tasks)
 
     def remove(self, tool_ids: Iterable[str]) -> None:
         """Remove copies without answer; others and absent ones are left alone."""

@@ -6,10 +6,10 @@ by another when it is full. A task carries our opaque key and what its page show
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import httpx
 
@@ -19,31 +19,30 @@ from retrue.adapters.label_studio_api import (
     LabelStudioApi,
     ToolProject,
     ToolTask,
-    asked_for,
     condition,
+    holds_answers,
 )
 from retrue.adapters.label_studio_client import LabelStudioClient, NotFound
 from retrue.adapters.label_studio_config import (
     Page,
     answer_value,
-    build_page,
-    guideline_html,
     note_of,
     shown_data,
-    takes_one,
 )
+from retrue.adapters.label_studio_media import MediaStorage, attach_media
+from retrue.adapters.label_studio_own import OwnProjects
+from retrue.adapters.label_studio_page import takes_one
 from retrue.config import Labels
 from retrue.errors import ServiceUnavailable
 from retrue.ports import ObservedAnswers, TaskInQueue
-from retrue.records import Answer, Json, ProjectKey, QueueTask, short_hash
+from retrue.records import Answer, Json, ProjectKey, QueueTask
 
 __all__ = ["LabelStudioQueue"]
 
 FULL = 5_000  # tasks; bigger projects slow the tool down
-CHUNK = 5_000  # keys in one question
+CHUNK = 10_000  # keys in one question
 # Answers may be committed later than their time says, or while we read further pages.
 LOOK_BACK = timedelta(minutes=5)
-TITLE = 50  # characters
 LONGEST_SETTLE = 600.0  # seconds
 _TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 
@@ -57,8 +56,9 @@ class LabelStudioQueue:
         token: str,
         *,
         project_prefix: str,
-        schema_of: Callable[[ProjectKey], Labels],
+        schema_of: Callable[[ProjectKey], Labels | None],
         link: Callable[[str], str],
+        storage: Callable[[], MediaStorage] | None = None,
         page: Page = Page(),  # noqa: B008 - frozen
         settle: float = 10.0,
         transport: httpx.BaseTransport | None = None,
@@ -71,8 +71,10 @@ class LabelStudioQueue:
             token: A personal access token or a legacy token.
             project_prefix: The workspace's name: begins every title, and tells whose projects
                 they are where several workspaces share a server.
-            schema_of: The question of a project that has to be made.
-            link: A URL that a browser can open for a media uri; made when a task is added.
+            schema_of: The question of a project that has to be made; None: of an earlier version,
+                whose page is taken from another project of that version.
+            link: What a task says of a media uri; raises `QueueError` where nobody could open it.
+            storage: What the server signs links to media in S3 with; None: there are no such media.
             page: How samples are shown.
             settle: Seconds without a new task after which an import has come to rest.
             transport: What carries the requests; None: the network.
@@ -80,11 +82,22 @@ class LabelStudioQueue:
         """
         client = LabelStudioClient(url, token, transport=transport, sleep=sleep)
         self._api = LabelStudioApi(client)
-        self._prefix, self._schema_of, self._link = project_prefix, schema_of, link
+        self._own = OwnProjects(self._api, project_prefix, schema_of=schema_of, page=page)
+        self._link, self._storage = link, storage
         self._page, self._settle, self._sleep = page, settle, sleep
         self._emails: Mapping[int, str] = {}
 
     # --- tasks ---
+
+    def held(self, task_keys: Iterable[str]) -> int:
+        """How many copies of these tasks are there now: one number per project is asked for."""
+        keys = sorted(set(task_keys))
+        return sum(
+            self._held(project.id, chunk)
+            for project in self._projects()
+            if project.task_number != 0
+            for chunk in _chunks(keys)
+        )
 
     def tasks(self, task_keys: Iterable[str]) -> list[TaskInQueue]:
         """Every copy of these tasks that is in the tool now, lowest tool id first."""
@@ -104,11 +117,11 @@ class LabelStudioQueue:
         Raises:
             ServiceUnavailable: It was still changing after ten minutes.
         """
-        before, waited = self._count_tasks(), 0.0
+        before, waited = _tasks_in(self._projects()), 0.0
         while waited < LONGEST_SETTLE:
             self._sleep(self._settle)
             waited += self._settle
-            now = self._count_tasks()
+            now = _tasks_in(self._projects())
             if now == before:
                 return self.tasks(task_keys)
             before = now
@@ -116,20 +129,30 @@ class LabelStudioQueue:
             f"Label Studio was still importing after {waited:g} s ({before} tasks). Wait for it."
         )
 
-    def add(self, tasks: Sequence[QueueTask]) -> None:
-        """Import tasks into their projects, making those that are missing or full."""
+    def add(self, tasks: Sequence[QueueTask]) -> int:
+        """Import tasks into their projects, making those that are missing or full.
+
+        Returns:
+            By how many the tasks of our projects have become more, as the server counts them.
+        """
+        if not tasks:
+            return 0
         by_project: dict[ProjectKey, list[QueueTask]] = {}
         for task in tasks:
             by_project.setdefault(task.project, []).append(task)
-        there = self._projects() if tasks else []
+        there = self._projects()
         for key, group in by_project.items():
-            mark = self._mark(key)
-            mine = [project for project in there if _mark_of(project) == mark]
+            mine = self._own.of(key, there)
             # In order of the keys: the tool's own numbers must not show the order of the arms.
             self._fill(key, mine, sorted(group, key=lambda task: task.task_key))
+        return _tasks_in(self._projects()) - _tasks_in(there)
 
     def remove(self, tool_ids: Iterable[str]) -> None:
-        """Remove tasks without answer or draft: the tool checks that while it deletes."""
+        """Remove tasks without answer or draft: the tool checks that while it deletes.
+
+        On SQLite the number of the last task is given again once it is removed. Whoever adds tasks
+        of ours holds the same lease as who looks and removes, and tasks without our key stay.
+        """
         ids = sorted({int(tool_id) for tool_id in tool_ids if tool_id.isdecimal()})
         for project in self._projects() if ids else []:
             for start in range(0, len(ids), CHUNK):
@@ -172,7 +195,7 @@ class LabelStudioQueue:
             for project in self._projects()
             if project.answers
             for chunk in _chunks(keys)
-            for task in self._api.answered_tasks(project.id, asked_for(chunk))[1]
+            for task in self._api.answered_tasks(project.id, _asked_for(chunk))[1]
             if task.key in chunk
             for given in task.annotations
         }
@@ -180,36 +203,7 @@ class LabelStudioQueue:
     # --- projects ---
 
     def _projects(self) -> list[ToolProject]:
-        mine = self._mark(None)
-        return [item for item in self._api.projects() if _mark_of(item).startswith(mine)]
-
-    def _mark(self, key: ProjectKey | None) -> str:
-        """What stands in a project's description; of no key: how all of ours begin."""
-        begin = f"retrue:{short_hash(self._prefix, digits=8)}:"
-        if key is None:
-            return begin
-        parts = (str(key.schema_version), key.guideline_version, str(key.overlap), key.group)
-        return begin + short_hash(*parts, digits=12)
-
-    def _create(self, key: ProjectKey, number: int) -> ToolProject:
-        labels, mark = self._schema_of(key), self._mark(key)
-        guideline = guideline_html(labels.guideline.text)
-        end = f" {key.group} {mark[-4:]}-{number}"
-        return self._api.create_project(
-            {
-                "title": self._prefix[: TITLE - len(end)] + end,
-                "description": f"Made by retrue, which finds it by this mark: {mark}",
-                "label_config": build_page(labels, self._page),
-                "expert_instruction": guideline,
-                "show_instruction": bool(guideline),
-                "maximum_annotations": key.overlap,
-                "sampling": "Uniform sampling",
-                "show_skip_button": True,
-                "enable_empty_annotation": False,
-                "show_collab_predictions": False,
-                "evaluate_predictions_automatically": False,
-            }
-        )
+        return self._own.all()
 
     def _fill(
         self, key: ProjectKey, projects: Sequence[ToolProject], tasks: Sequence[QueueTask]
@@ -219,11 +213,15 @@ class LabelStudioQueue:
         while rest:
             if not rooms:
                 made += 1
-                rooms.append((self._create(key, made).id, FULL))
+                rooms.append((self._own.create(key, made).id, FULL))
             project, room = rooms.pop(0)
             now, rest = rest[: max(room, 0)], rest[max(room, 0) :]
             if now:
-                self._api.add_tasks(project, [self._data(task) for task in now])
+                media = [task.media_uri for task in now if task.media_uri is not None]
+                data = [self._data(task) for task in now]
+                if self._storage is not None:
+                    attach_media(self._api, project, map(self._link, media), self._storage)
+                self._api.add_tasks(project, data)
 
     def _data(self, task: QueueTask) -> dict[str, Json]:
         media = None if task.media_uri is None else self._link(task.media_uri)
@@ -231,9 +229,16 @@ class LabelStudioQueue:
 
     # --- looking ---
 
+    def _held(self, project: int, keys: frozenset[str]) -> int:
+        """Of one project; looks at each task if the filter had no effect."""
+        total, sample = self._api.count_tasks(project, [_one_of(keys)])
+        if any(task.key not in keys for task in sample):
+            return len(self._copies(project, keys))
+        return total
+
     def _copies(self, project: int, keys: frozenset[str]) -> list[ToolTask]:
         """Our tasks of one project; lists the whole project if the filter had no effect."""
-        found = self._complete(project, asked_for(keys))
+        found = self._complete(project, _asked_for(keys))
         if any(task.key not in keys for task in found):
             found = self._complete(project, [])
         return [task for task in found if task.key in keys]
@@ -259,19 +264,12 @@ class LabelStudioQueue:
         """Tasks that hold answers and changed after a time, each once."""
         found: dict[int, ToolTask] = {}
         news = [] if after is None else [_changed_after(after)]
-        for counter, holds in (
-            ("total_annotations", project.total_annotations_number),
-            ("cancelled_annotations", project.skipped_annotations_number),
-        ):
-            if holds:
-                answered = condition(counter, "greater", "Number", 0)
-                for task in self._api.answered_tasks(project.id, [answered, *news])[1]:
-                    if after is None or task.updated_at is None or task.updated_at > after:
-                        found[task.id] = task
+        if project.answers:
+            wanted = [holds_answers(value=True), *news]
+            for task in self._api.answered_tasks(project.id, wanted)[1]:
+                if after is None or task.updated_at is None or task.updated_at > after:
+                    found[task.id] = task
         return found.values()
-
-    def _count_tasks(self) -> int:
-        return sum(project.task_number or 0 for project in self._projects())
 
     def _answer(self, task: ToolTask, given: Annotation, *, one: bool) -> Answer:
         return Answer(
@@ -301,15 +299,27 @@ def _chunks(keys: Sequence[str]) -> list[frozenset[str]]:
     return [frozenset(keys[start : start + CHUNK]) for start in range(0, len(keys), CHUNK)]
 
 
-def _mark_of(project: ToolProject) -> str:
-    found = re.search(r"retrue:[0-9a-f]{8}:[0-9a-f]{12}\b", project.description or "")
-    return found[0] if found else ""
+def _one_of(keys: frozenset[str]) -> dict[str, Json]:
+    return condition(f"data.{KEY}", "in_list", "List", cast("list[Json]", sorted(keys)))
+
+
+def _asked_for(keys: frozenset[str]) -> list[dict[str, Json]]:
+    """Tasks with one of these keys; the rest is always true and makes the server look."""
+    # A field is only filled in where a filter names it.
+    return [
+        _one_of(keys),
+        condition("draft_exists", "in_list", "List", [True, False]),
+        condition("annotations_ids", "not_contains", "String", "0"),
+    ]
+
+
+def _tasks_in(projects: Iterable[ToolProject]) -> int:
+    return sum(project.task_number or 0 for project in projects)
 
 
 def _is_answered(task: ToolTask) -> bool:
     # A draft that was not looked for may be there.
-    drafts = task.draft_exists is not False
-    return drafts or task.total_annotations + task.cancelled_annotations > 0
+    return task.draft_exists is not False or bool(task.annotations_ids)
 
 
 def _changed_after(time: datetime) -> dict[str, Json]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TypeVar
 
+from retrue.core.answers import Tally, tally
 from retrue.core.round_state import round_with_state
 from retrue.errors import RecordError
 from retrue.records import Answer, Decision, Round, RoundPlan, Sample, Task, Verdict
@@ -55,19 +57,42 @@ class MemoryRoundRecord:
         self.round(round_id)
         return list(self._samples[round_id])
 
-    def tasks(self, round_id: str) -> list[Task]:
+    def tasks(
+        self, round_id: str, *, about: AbstractSet[str] | None = None, overlap: int = 0
+    ) -> list[Task]:
         """The tasks of a round, in order of the plan."""
         self.round(round_id)
-        return list(self._tasks[round_id])
+        return [
+            task
+            for task in self._tasks[round_id]
+            if (about is None or task.sample_id in about) and task.overlap >= overlap
+        ]
+
+    def rounds_asking(self, sample_ids: Iterable[str]) -> dict[str, set[str]]:
+        """Round id -> which of these samples it asks about."""
+        wanted = set(sample_ids)
+        asked = {
+            name: wanted & {task.sample_id for task in tasks} for name, tasks in self._tasks.items()
+        }
+        return {name: ids for name, ids in asked.items() if ids}
 
     def append_answers(self, round_id: str, answers: Sequence[Answer]) -> str:
         """Keep the next group of answers; returns its name."""
         return _append(self._answers[round_id], "answers", answers)
 
-    def answers(self, round_id: str) -> list[Answer]:
+    def answers(self, round_id: str, *, to: AbstractSet[str] | None = None) -> list[Answer]:
         """Every observed answer, by seq."""
-        observed = [answer for group in self._answers[round_id] for answer in group]
+        observed = [
+            answer
+            for group in self._answers[round_id]
+            for answer in group
+            if to is None or answer.task_key in to
+        ]
         return sorted(observed, key=lambda answer: answer.seq)
+
+    def tallies(self, round_ids: Iterable[str]) -> dict[str, Tally]:
+        """Counts of the rounds' answers."""
+        return {name: tally(self.answers(name)) for name in round_ids}
 
     def append_verdicts(self, round_id: str, verdicts: Sequence[Verdict]) -> str:
         """Keep the next group of verdicts; returns its name."""
@@ -77,6 +102,10 @@ class MemoryRoundRecord:
         """(name, its verdicts), oldest first."""
         groups = enumerate(self._verdicts[round_id], start=1)
         return [(_name("verdicts", number), list(group)) for number, group in groups]
+
+    def verdict_names(self, round_id: str) -> list[str]:
+        """The names alone, oldest first."""
+        return [_name("verdicts", place + 1) for place in range(len(self._verdicts[round_id]))]
 
     def put_media(self, round_id: str, media: Mapping[str, bytes]) -> None:
         """Keep a round's media; raises RecordError when a planned round has others already."""
@@ -97,6 +126,10 @@ class MemoryRoundRecord:
             return False
         self._decisions[key] = decision
         return True
+
+    def decision(self, kind: str, decision_id: str) -> Decision | None:
+        """One decision; None if it was not made."""
+        return self._decisions.get((kind, decision_id))
 
     def decisions(self, kind: str | None = None) -> list[Decision]:
         """Decisions of one kind, or all, ordered by (at, id)."""

@@ -17,6 +17,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     select,
+    true,
     update,
 )
 
@@ -36,6 +37,7 @@ from retrue.adapters.state_tables import (
     CURSOR,
     LEASE,
     METADATA,
+    MOVED,
     QUARANTINE,
     REVISIONS,
     TASK,
@@ -61,7 +63,8 @@ def open_ledger(url: str, *, workspace: str) -> SqlWorkingState:
 
     Raises:
         ConfigError: The URL is of another kind, or its driver is not installed.
-        WorkspaceError: Not a database of retrue, or its schema is older or newer than ours.
+        WorkspaceError: Not a database of retrue, its schema is older or newer than ours, or the
+            workspace's ledger was moved elsewhere.
         ServiceUnavailable: The database does not answer.
     """
     engine = connect(url)
@@ -70,6 +73,8 @@ def open_ledger(url: str, *, workspace: str) -> SqlWorkingState:
         migrate(engine)
     else:
         check_schema(revision)
+        with reading(engine) as connection:
+            _refuse_moved(connection, engine, workspace)
     return SqlWorkingState(engine, workspace)
 
 
@@ -175,7 +180,7 @@ class SqlWorkingState:
 
     def freeze_centers(self, centers: Mapping[str, float]) -> dict[str, float]:
         """Keep centres of columns that have none; returns all."""
-        with writing(self._engine) as connection:
+        with self._changing() as connection:
             rows = [{"column": name, "center": center} for name, center in centers.items()]
             self._add(connection, CENTER, rows)
         return self.centers()
@@ -249,7 +254,7 @@ class SqlWorkingState:
         Raises:
             LeaseHeld: Somebody else holds it; the message says who and until when.
         """
-        with writing(self._engine) as connection:
+        with self._changing() as connection:
             unheld = {"name": name, "holder": FREE, "token": 0, "expires_at": now}
             self._add(connection, LEASE, [unheld])  # two first askers then wait for one row
             newest = self._newest(connection, name)
@@ -270,10 +275,12 @@ class SqlWorkingState:
 
     def clear(self) -> None:
         """Forget everything but leases, before a rebuild."""
-        with writing(self._engine) as connection:
+        with self._changing() as connection:
             for table in reversed(METADATA.sorted_tables):
                 if table is not LEASE:
-                    connection.execute(delete(table).where(table.c.workspace == self._workspace))
+                    ours = table.c.workspace == self._workspace
+                    kept = table.c.key != MOVED if table is VALUE else true()
+                    connection.execute(delete(table).where(ours & kept))
         truncate_log(self._engine)
 
     def pending_migrations(self) -> list[str]:
@@ -285,7 +292,16 @@ class SqlWorkingState:
         """A transaction in which the lease is, and until its end stays, the newest."""
         with writing(self._engine) as connection:
             check(lease, self._newest(connection, lease.name))
+            _refuse_moved(connection, self._engine, self._workspace)
             yield connection
+
+    @contextmanager
+    def _changing(self) -> Generator[Connection]:
+        """A transaction without a lease, in a ledger that is still in use."""
+        with writing(self._engine) as connection:
+            yield connection
+            # Last: on PostgreSQL a copy that is under way holds the first statement up.
+            _refuse_moved(connection, self._engine, self._workspace)
 
     def _newest(self, connection: Connection, name: str) -> Lease | None:
         query = select(LEASE.c.name, LEASE.c.holder, LEASE.c.token, LEASE.c.expires_at)
@@ -316,6 +332,18 @@ class SqlWorkingState:
         statement = insert(connection, table).values(workspace=self._workspace, **row)
         news = {name: statement.excluded[name] for name in row if name not in keys}
         connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=news))
+
+
+def _refuse_moved(connection: Connection, engine: Engine, workspace: str) -> None:
+    mark = (VALUE.c.workspace == workspace) & (VALUE.c.key == MOVED)
+    moved = connection.scalar(select(VALUE.c.value).where(mark))
+    if moved is not None:
+        where = engine.url.render_as_string(hide_password=True)
+        raise WorkspaceError(
+            f"ledger {where}: it was moved to {moved['to']} at {moved['at']}; nothing was written. "
+            "Name the new place in `store.ledger` of configs/project.yaml, or move it back with "
+            "`retrue ledger copy --replace`."
+        )
 
 
 def _after(revision: str | None) -> list[str]:

@@ -26,6 +26,7 @@ __all__ = [
     "CURSOR",
     "LEASE",
     "METADATA",
+    "MOVED",
     "QUARANTINE",
     "REVISIONS",
     "TASK",
@@ -37,6 +38,7 @@ __all__ = [
 # Teams point several tools at one PostgreSQL, and MLflow and Prefect own `alembic_version` there:
 # our version table and all our tables carry our name.
 VERSION_TABLE = "retrue_schema"
+MOVED = "ledger/moved"  # key of the value that says where this workspace's ledger went
 REVISIONS = ("0001",)  # oldest first; known without importing Alembic
 
 

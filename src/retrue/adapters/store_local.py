@@ -6,18 +6,20 @@ every clone of the workspace.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 from urllib.parse import unquote, urlsplit
 
 from retrue.adapters.store_roots import changed_error, is_hidden, outside_error
 from retrue.adapters.tables_reader import read_table
 from retrue.errors import StoreError
-from retrue.ports import TableBatch
+from retrue.ports import LINK_LIFETIME, TableBatch
 from retrue.records import ObjectRef
 
 __all__ = ["LocalStore"]
@@ -31,7 +33,9 @@ class LocalStore:
         self._workspace = workspace
         self._roots = tuple(roots)
 
-    def list_objects(self, uri: str, *, since: datetime | None) -> Iterator[ObjectRef]:
+    def list_objects(
+        self, uri: str, *, since: datetime | None, after: str | None = None
+    ) -> Iterator[ObjectRef]:
         """As the port says; names that begin with `.` or `_` are left out."""
         top = self._inside(uri)
         if not top.exists():
@@ -45,7 +49,7 @@ class LocalStore:
             if self._inside(name).is_dir():  # a link that stays inside: its files are listed anyway
                 continue
             ref = self.resolve(name)
-            if since is None or ref.modified_at >= since:
+            if (since is None or ref.modified_at >= since) and (after is None or ref.uri > after):
                 found.append(ref)
         yield from sorted(found, key=lambda ref: (ref.modified_at, ref.uri))
 
@@ -53,6 +57,19 @@ class LocalStore:
         """As the port says."""
         with self._open(ref) as file:
             yield from read_table(file, ref.uri)
+
+    @contextmanager
+    def ahead(self, refs: Sequence[ObjectRef]) -> Generator[LocalStore]:  # noqa: ARG002
+        """As the port says; a disk is near enough."""
+        yield self
+
+    def digests(self, refs: Sequence[ObjectRef]) -> list[str]:
+        """As the port says."""
+        found: list[str] = []
+        for ref in refs:
+            with self._open(ref) as file:  # a BytesIO in all that is asked of it
+                found.append(hashlib.file_digest(cast("BytesIO", file), "sha256").hexdigest())
+        return found
 
     def read(self, ref: ObjectRef) -> bytes:
         """As the port says."""
@@ -65,8 +82,8 @@ class LocalStore:
         with _told(uri):
             return _ref(uri, path.stat())
 
-    def link(self, uri: str) -> str:
-        """A `file://` URL, for a browser on this machine."""
+    def link(self, uri: str, *, lifetime: timedelta = LINK_LIFETIME) -> str:  # noqa: ARG002
+        """A `file://` URL, for a browser on this machine; it never ends."""
         return self._inside(uri).as_uri()
 
     def _inside(self, uri: str) -> Path:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 
 from retrue.adapters.store_roots import changed_error, inside, is_hidden, outside_error
 from retrue.adapters.tables_reader import read_table
 from retrue.errors import StoreError
-from retrue.ports import TableBatch
+from retrue.ports import LINK_LIFETIME, TableBatch
 from retrue.records import ObjectRef
 
 __all__ = ["MemoryStore"]
@@ -35,7 +36,9 @@ class MemoryStore:
         """Remove an object."""
         del self._objects[uri]
 
-    def list_objects(self, uri: str, *, since: datetime | None) -> Iterator[ObjectRef]:
+    def list_objects(
+        self, uri: str, *, since: datetime | None, after: str | None = None
+    ) -> Iterator[ObjectRef]:
         """As the port says; an unknown `uri` has no objects if it is a root."""
         self._check(uri)
         found = [
@@ -43,12 +46,22 @@ class MemoryStore:
             for ref, _ in self._objects.values()
             if inside(ref.uri, (uri,)) and not is_hidden(ref.uri.removeprefix(uri))
             if since is None or ref.modified_at >= since
+            if after is None or ref.uri > after
         ]
         yield from sorted(found, key=lambda ref: (ref.modified_at, ref.uri))
 
     def batches(self, ref: ObjectRef) -> Iterator[TableBatch]:
         """As the port says."""
         yield from read_table(io.BytesIO(self.read(ref)), ref.uri)
+
+    @contextmanager
+    def ahead(self, refs: Sequence[ObjectRef]) -> Generator[MemoryStore]:  # noqa: ARG002
+        """As the port says; nothing is nearer than memory."""
+        yield self
+
+    def digests(self, refs: Sequence[ObjectRef]) -> list[str]:
+        """As the port says."""
+        return [hashlib.sha256(self.read(ref)).hexdigest() for ref in refs]
 
     def read(self, ref: ObjectRef) -> bytes:
         """As the port says."""
@@ -64,7 +77,7 @@ class MemoryStore:
             raise StoreError(f"{uri}: expected an object, got none")
         return self._objects[uri][0]
 
-    def link(self, uri: str) -> str:
+    def link(self, uri: str, *, lifetime: timedelta = LINK_LIFETIME) -> str:  # noqa: ARG002
         """The uri itself; nobody's browser opens it."""
         return self.resolve(uri).uri
 

@@ -21,6 +21,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
+from retrue.adapters.marked_text import MARK, MarkedText
 from retrue.core.arrow import column_of
 from retrue.core.clean import table_format
 from retrue.errors import UnreadableObject
@@ -112,9 +113,9 @@ def _csv(file: BinaryIO) -> Iterator[TableBatch]:
         return "skip"
 
     names = _csv_names(file)
-    file.seek(0)
+    source = MarkedText(file)
     reader = pa_csv.open_csv(
-        file,
+        io.BufferedReader(source, BLOCK_BYTES),
         # Row numbers are only known without threads.
         read_options=pa_csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
         parse_options=pa_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=skip),
@@ -126,7 +127,8 @@ def _csv(file: BinaryIO) -> Iterator[TableBatch]:
         lost = np.array([number for number, _ in skipped], dtype=np.int64)
         rows = _skip_numbers(next_record, batch.num_rows, lost)
         next_record = int(rows[-1]) + 1 if len(rows) else next_record
-        yield _decode_text(TableBatch(rows=rows, batch=batch, bad=tuple(skipped[told:])))
+        table = TableBatch(rows=rows, batch=batch, bad=tuple(skipped[told:]))
+        yield _decode_text(table, marked=source.marked)
         told = len(skipped)
     if told < len(skipped):
         empty = pa.RecordBatch.from_pylist([], schema=pa.schema([(n, pa.string()) for n in names]))
@@ -134,9 +136,11 @@ def _csv(file: BinaryIO) -> Iterator[TableBatch]:
 
 
 def _csv_names(file: BinaryIO) -> list[str]:
-    line = file.readline(BLOCK_BYTES)
+    line = io.BufferedReader(MarkedText(file)).readline(BLOCK_BYTES)
     head = pa_csv.open_csv(io.BytesIO(line), read_options=pa_csv.ReadOptions(use_threads=False))
     names = list(head.schema.names)
+    if any(MARK in name for name in names):
+        raise pa.ArrowInvalid("a column's name is no UTF-8 text")
     twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         raise pa.ArrowInvalid(f"column {twice[0]!r} is there twice")
@@ -153,31 +157,17 @@ def _skip_numbers(start: int, n: int, lost: np.ndarray) -> np.ndarray:
     return ahead[~np.isin(ahead, lost)][:n]
 
 
-def _decode_text(table: TableBatch) -> TableBatch:
+def _decode_text(table: TableBatch, *, marked: bool) -> TableBatch:
     """Cells as text; records that are not UTF-8 are told as bad."""
     schema = pa.schema([(name, pa.string()) for name in table.batch.schema.names])
-    try:
-        return TableBatch(rows=table.rows, batch=table.batch.cast(schema), bad=table.bad)
-    except pa.ArrowInvalid:
-        good = np.array(
-            [all(_is_utf8(cell) for cell in record.values()) for record in _records(table.batch)]
-        )
+    batch = table.batch.cast(schema)
+    if not marked:
+        return TableBatch(rows=table.rows, batch=batch, bad=table.bad)
+    cells = [cast("list[str]", batch.column(n).to_pylist()) for n in range(batch.num_columns)]
+    good = np.array([not any(MARK in cell for cell in row) for row in zip(*cells, strict=True)])
     wrong = tuple((int(row), "expected UTF-8 text") for row in table.rows[~good])
-    kept = table.batch.filter(pa.array(good)).cast(schema)
+    kept = batch.filter(pa.array(good))
     return TableBatch(rows=table.rows[good], batch=kept, bad=table.bad + wrong)
-
-
-def _records(batch: pa.RecordBatch) -> list[dict[str, object]]:
-    return cast("list[dict[str, object]]", batch.to_pylist())
-
-
-def _is_utf8(cell: object) -> bool:
-    if isinstance(cell, bytes):
-        try:
-            cell.decode()
-        except UnicodeDecodeError:
-            return False
-    return True
 
 
 def _jsonl(file: BinaryIO) -> Iterator[TableBatch]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar, cast
 
@@ -39,7 +40,7 @@ Write = Callable[[BinaryIO], object]
 
 
 class _Reader(Protocol):
-    def read(self) -> pa.Table: ...
+    def read(self, columns: Sequence[str] | None = None) -> pa.Table: ...
 
 
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS}
@@ -136,15 +137,15 @@ def parquet_bytes(table: pa.Table, *, row_group_size: int | None = None) -> Writ
     return write
 
 
-def read_parquet(path: Path) -> pa.Table:
-    """Read a parquet file and check every page.
+def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a parquet file, or some of its columns, and check every page.
 
     Raises:
         RecordError: The file is missing or damaged; the message says how to get it back.
     """
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            table = cast("_Reader", file).read()  # the stubs leave the argument types open
+            table = cast("_Reader", file).read(columns)  # the stubs leave argument types open
         table.validate(full=True)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise damaged(path, error) from error
@@ -156,14 +157,25 @@ def records_bytes(record: type[RecordT], rows: Sequence[RecordT]) -> Write:
     return parquet_bytes(to_table(record, rows))
 
 
-def read_records(record: type[RecordT], path: Path) -> list[RecordT]:
+def read_records(
+    record: type[RecordT], path: Path, where: Mapping[str, AbstractSet[object]] | None = None
+) -> list[RecordT]:
     """Read what `records_bytes` wrote.
+
+    Args:
+        record: Of what.
+        path: Where.
+        where: Column -> the values wanted; rows with others are not made. None: all rows.
 
     Raises:
         RecordError: The file is missing, damaged or of another kind.
     """
     table = read_parquet(path)
     try:
+        for name, wanted in (where or {}).items():
+            values = table.column(name).to_pylist()
+            kept = [at for at, value in enumerate(values) if value in wanted]
+            table = table.take(pa.array(kept, type=pa.int64()))  # an empty list has no type
         return from_table(record, table)
     except ValueError as error:
         raise damaged(path, error) from error

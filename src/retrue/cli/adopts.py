@@ -1,4 +1,4 @@
-"""`retrue adopt labels|model`: labels and models that exist already."""
+"""`retrue adopt labels|label-studio|model`: labels and models that exist already."""
 
 from __future__ import annotations
 
@@ -78,6 +78,81 @@ def labels(
 
 
 @app.command(
+    "label-studio",
+    epilog=examples(
+        "retrue adopt label-studio 7 --dry-run",
+        "retrue adopt label-studio 'Defects 2025' --key part_id --class Scratched=scratch",
+        "retrue adopt label-studio https://labels.example.org/projects/7 --from-name defect",
+    ),
+)
+def label_studio(
+    ctx: typer.Context,
+    project: Annotated[str, typer.Argument(help="The project's id, title or address.")],
+    key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIELD",
+            help="Field of a task's data with the sample's key. Default: the stream's key.",
+        ),
+    ] = None,
+    field: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD",
+            help="Without keys: a field of the hash that names a sample. Default: data.fields.",
+        ),
+    ] = None,
+    from_name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The control that asks our question, if several could."),
+    ] = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--class", metavar="THEIRS=OURS", help="What a class is called here."),
+    ] = None,
+    declared_random: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WINDOW", help="The answered tasks are a random sample of it, you declare."
+        ),
+    ] = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take over a running Label Studio project; running it again brings only what is new.
+
+    Every answer is kept: skipped ones, several on one task, later changes. Nothing is changed
+    in Label Studio.
+    """
+    from retrue.acts.adopting_label_studio import Wishes, adopt_project
+    from retrue.cli import adopt_words
+    from retrue.recording import record_progress
+    from retrue.wiring import label_studio_projects
+
+    call = call_of(ctx, as_json=as_json)
+    workspace = call.workspace(by_person=True)
+    wishes = Wishes(
+        key=key,
+        fields=tuple(field or ()),
+        from_name=from_name,
+        classes=_renamed(classes or ()),
+        declared_random=declared_random,
+    )
+    with call.waiting("reading the project's answers"):
+        report = adopt_project(
+            workspace,
+            label_studio_projects(workspace.config),
+            project,
+            now=call.now,
+            wishes=wishes,
+            dry_run=dry_run,
+        )
+        if not dry_run and (report.round_id or report.changed or report.deleted):
+            record_progress(workspace, f"Adopt answers of {report.project}", now=call.now)
+    call.show(report, adopt_words.project(report, dry_run=dry_run))
+
+
+@app.command(
     epilog=examples(
         "retrue adopt model models:/defects_old/3",
         "retrue adopt model models:/defects_old@production --class ok --class scratch",
@@ -135,3 +210,10 @@ def _unfit(name: str, found: Sequence[Unfit]) -> Iterator[str]:
     yield from (f"    line {one.line}: {one.reason}" for one in found[:SHOWN])
     if len(found) > SHOWN:
         yield f"    and {len(found) - SHOWN:,} more (--json lists all)"
+
+
+def _renamed(pairs: Sequence[str]) -> dict[str, str]:
+    split = [pair.partition("=") for pair in pairs]
+    if wrong := [pair for pair, (_, _, ours) in zip(pairs, split, strict=True) if not ours]:
+        raise typer.BadParameter(f"--class {wrong[0]}: expected THEIRS=OURS")
+    return {theirs: ours for theirs, _, ours in split}

@@ -6,6 +6,8 @@ the command, so that `retrue --help` answers at once.
 
 from __future__ import annotations
 
+import sys
+import traceback
 from collections.abc import Iterator, Mapping, MutableMapping
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +20,7 @@ from typer.main import get_group
 from retrue import __version__
 from retrue.cli.call import Call
 from retrue.errors import RetrueError, TransientError
+from retrue.secrecy import without_secrets
 
 if TYPE_CHECKING:  # Typer's own copy of click, for the signatures only
     from typer._click import Command, Context
@@ -30,7 +33,7 @@ COMMANDS: Mapping[str, str] = {
     "init": "retrue.cli.init",
     "check": "retrue.cli.check",
     "doctor": "retrue.cli.check",
-    "demo": "retrue.cli.look",
+    "demo": "retrue.cli.demos",
     "status": "retrue.cli.look",
     "label": "retrue.cli.look",
     "report": "retrue.cli.look",
@@ -43,6 +46,8 @@ COMMANDS: Mapping[str, str] = {
     "version": "retrue.cli.steps",
     "train": "retrue.cli.steps",
     "run": "retrue.cli.run",
+    "listen": "retrue.cli.listen",
+    "deploy": "retrue.cli.deploy",
     "stage": "retrue.cli.stage",
 }
 # Group -> the module whose `app` it is; `retrue drift` is a step with the group's commands below.
@@ -55,10 +60,11 @@ GROUPS: Mapping[str, str] = {
     "ledger": "retrue.cli.ledgers",
     "annotators": "retrue.cli.people",
     "answers": "retrue.cli.people",
+    "stack": "retrue.cli.stack",
 }
 SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "Begin": ("init", "check", "doctor", "demo"),
-    "Every day": ("status", "label", "report", "run"),
+    "Begin": ("init", "check", "doctor", "demo", "stack"),
+    "Every day": ("status", "label", "report", "run", "listen", "deploy"),
     "One step at a time": (
         "ingest",
         "drift",
@@ -196,4 +202,7 @@ def _options(
 
 def main() -> None:
     """The entry point of the `retrue` program."""
-    app()
+    try:
+        app()
+    except Exception:  # noqa: BLE001 - whatever it is, its traceback is shown without secrets
+        sys.exit(without_secrets(traceback.format_exc()))

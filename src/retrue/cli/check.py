@@ -27,9 +27,12 @@ def check(ctx: typer.Context, as_json: AsJson = False) -> None:
     _tell(call, check_workspace(find_root(call.folder)))
 
 
-@app.command(epilog=examples("retrue doctor"))
+@app.command(epilog=examples("retrue doctor", "retrue doctor --json"))
 def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """As `check`, and do the services answer?"""
+    """As `check`, then every service: does it answer, may we, what is wrong and what to do.
+
+    Looks only, but for one small object that it writes to the DVC remote and removes again.
+    """
     from retrue.cli.checks import check_workspace
     from retrue.cli.services import check_services
     from retrue.wiring import find_root
@@ -38,16 +41,21 @@ def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
     root = find_root(call.folder)
     checks = check_workspace(root)
     if all(one.ok for one in checks):
-        with call.waiting("asking the services"):
-            checks += check_services(root)
+        checks += check_services(root, waiting=call.waiting)
     _tell(call, checks)
 
 
 def _tell(call: Call, checks: Sequence[Check]) -> None:
     wide = max(len(one.name) for one in checks)
-    lines = [f"{'ok   ' if one.ok else 'WRONG'}  {one.name:{wide}}  {one.detail}" for one in checks]
+    lines = [f"{_word(one)}  {one.name:{wide}}  {one.detail}" for one in checks]
     wrong = sum(not one.ok for one in checks)
     call.show(checks, [*lines, "" if wrong else "Everything is in place."])
     if wrong:
         typer.echo(f"{wrong} of {len(checks)} checks failed.", err=True)
         raise typer.Exit(1)
+
+
+def _word(found: Check) -> str:
+    if not found.ok:
+        return "WRONG"
+    return "warn " if found.warn else "ok   "

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from retrue.config import PROJECT_FILE, Config, Labels, load_config, load_labels
+from retrue.adapters.examining import Check
+from retrue.config import PROJECT_FILE, Config, Labels, load_config, load_labels, refuse_unset
 from retrue.errors import RetrueError, WorkspaceError
 
 __all__ = ["Check", "check_workspace"]
@@ -17,15 +17,6 @@ IGNORED = (".retrue/x", "data/rounds/x", "data/decisions/x", "data/dataset/x", "
 ResultT = TypeVar("ResultT")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One thing that was looked at."""
-
-    name: str
-    ok: bool
-    detail: str  # ok: what was found; else what is wrong and what to do
-
-
 def check_workspace(root: Path) -> list[Check]:
     """Look at everything that can be seen offline; what rests on a wrong file is left out."""
     config, found = _attempt(
@@ -33,10 +24,13 @@ def check_workspace(root: Path) -> list[Check]:
     )
     checks = [found]
     if config is not None:
+        checks.append(_variables(root))
         name = config.labels.file.as_posix()
         labels, found = _attempt(name, lambda: load_labels(root, config), _question)
         checks += [found, *_streams(root, config), _ledger(root, config)]
         checks += [_schema(root, labels)] if labels is not None else []
+        if labels is not None and config.queue.page is not None:
+            checks.append(_page(root, config, labels))
     return [*checks, *(_file(root, name) for name in FILES), _git(root), _dvc(root)]
 
 
@@ -48,6 +42,11 @@ def _attempt(
     except RetrueError as error:
         return None, Check(name=name, ok=False, detail=str(error))
     return result, Check(name=name, ok=True, detail=say(result))
+
+
+def _variables(root: Path) -> Check:
+    _, found = _attempt("variables", lambda: refuse_unset(root), lambda _: "nothing is missing")
+    return found
 
 
 def _question(labels: Labels) -> str:
@@ -114,6 +113,16 @@ def _schema(root: Path, labels: Labels) -> Check:
     else:
         return found
     return Check(name="label schema", ok=False, detail=f"{detail} `retrue schema plan` tells more.")
+
+
+def _page(root: Path, config: Config, labels: Labels) -> Check:
+    from retrue.adapters.label_studio_config import build_page, page_of
+
+    name = str(config.queue.page)
+    _, found = _attempt(
+        name, lambda: build_page(labels, page_of(root, config)), lambda _: "asks what labels say"
+    )
+    return found
 
 
 def _file(root: Path, name: str) -> Check:

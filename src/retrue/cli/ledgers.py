@@ -1,4 +1,4 @@
-"""`retrue ledger rebuild|upgrade`: the working state is an index, and can be made anew."""
+"""`retrue ledger rebuild|upgrade|copy`: an index that can be made anew, mended and moved."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from retrue.cli.call import AsJson, DryRun, call_of, examples
 
 if TYPE_CHECKING:
     from retrue.acts.rebuilding import RebuildReport
+    from retrue.adapters.state_copy import CopyReport
 
 __all__ = ["app"]
 
@@ -19,7 +20,7 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.callback()
 def _group() -> None:
-    """The ledger: rebuild it from the records, bring its schema up to date."""
+    """The ledger: rebuild it from the records, bring its schema up to date, move it."""
 
 
 @app.command(epilog=examples("retrue ledger rebuild --dry-run", "retrue ledger rebuild --yes"))
@@ -66,6 +67,65 @@ def upgrade(ctx: typer.Context, dry_run: DryRun = False, as_json: AsJson = False
     applied = upgrade_schema(url)
     lines = [f"applied {name}" for name in applied] or ["the ledger is up to date"]
     call.show({"applied": applied}, lines)
+
+
+@app.command(
+    epilog=examples(
+        "retrue ledger copy --to postgresql://retrue@db.internal/retrue --dry-run",
+        "RETRUE_LEDGER_TO=postgresql://retrue:SECRET@db.internal/retrue retrue ledger copy",
+        "retrue ledger copy --to sqlite:////srv/loop/.retrue/ledger.sqlite --replace",
+    )
+)
+def copy(
+    ctx: typer.Context,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            envvar="RETRUE_LEDGER_TO",
+            show_envvar=True,
+            metavar="URL",
+            help="Where to. A URL with a password belongs into the environment variable.",
+        ),
+    ],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Delete what the target holds of this workspace.")
+    ] = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Move this workspace's ledger to another database. The old one then refuses every write."""
+    from retrue.adapters.state_copy import copy_ledger
+    from retrue.cli.show import counting
+    from retrue.config import load_config
+    from retrue.wiring import find_root, ledger_url
+
+    call = call_of(ctx, as_json=as_json)
+    root = find_root(call.folder)
+    config = load_config(root)
+    with counting("rows copied") as told:
+        report = copy_ledger(
+            ledger_url(root, config),
+            to,
+            workspace=config.project,
+            now=call.now,
+            replace=replace,
+            dry_run=dry_run,
+            told=told,
+        )
+    call.show(report, _copied(report, dry_run=dry_run))
+
+
+def _copied(report: CopyReport, *, dry_run: bool) -> Iterator[str]:
+    rows = f"{sum(report.rows.values()):,} rows"
+    instead = f", in place of {report.replaced:,}" if report.replaced else ""
+    if dry_run:
+        yield f"{rows} would be copied from {report.source} to {report.target}{instead}"
+        return
+    yield f"{rows} copied from {report.source} to {report.target}{instead}; counted on both sides"
+    yield "The old ledger is closed: whoever still uses it is told where it went."
+    yield "Next: name the new one in configs/project.yaml of every clone, the password by name:"
+    yield '  store: {ledger: "${RETRUE_LEDGER}"}'
 
 
 def _lines(report: RebuildReport) -> Iterator[str]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from retrue.cli.call import AsJson, call_of, examples, person_here
-from retrue.cli.show import print_lines
 
 if TYPE_CHECKING:
     from retrue.adapters.queue_embedded import EmbeddedQueue
@@ -104,30 +103,3 @@ def embedded_queue(workspace: Workspace) -> EmbeddedQueue:
             "Answer in the annotation tool."
         )
     return workspace.queue
-
-
-@app.command(epilog=examples("retrue demo", "retrue demo --dir /tmp/digits"))
-def demo(
-    ctx: typer.Context,
-    folder: Annotated[
-        Path, typer.Option("--dir", help="Made anew; an earlier demo there is thrown away.")
-    ] = Path(".retrue-demo"),
-) -> None:
-    """Walk around the loop on real handwritten digits. Only the people are simulated."""
-    from retrue.demo.screen import a_sample_to_blame, last_screen
-    from retrue.demo.story import run_demo
-    from retrue.report.page import write_report
-
-    call = call_of(ctx)
-    with call.waiting("five weeks pass, in about a minute"):
-        run = run_demo(folder, now=call.now, say=typer.echo)
-        path = write_report(run.workspace, folder / "report.html", now=call.now)
-    lines = last_screen(run)
-    width = max(len(line.what) for line in lines) + 2
-    typer.echo("")
-    print_lines(f"{line.what:<{width}}{line.told}" for line in lines)
-    typer.echo(f"{'Report':<{width}}{path}")
-    here = f"retrue -C {folder}"
-    sample = a_sample_to_blame(run)
-    typer.echo(f"{'Next':<{width}}{here} dataset blame {sample} | {here} status")
-    typer.echo(f"{'':<{width}}retrue init my-project")

@@ -26,8 +26,9 @@ PREFECT = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_LOGGING_LOGGERS_PREFECT_LEVEL": "WARNING",
     "PREFECT_LOGGING_LOGGERS_PREFECT_FLOW_RUNS_LEVEL": "INFO",
-    "PREFECT_LOGGING_LOGGERS_PREFECT_TASK_RUNS_LEVEL": "WARNING",
+    "PREFECT_LOGGING_LOGGERS_PREFECT_TASK_RUNS_LEVEL": "INFO",  # a step that is tried again
     "PREFECT_LOGGING_FORMATTERS_STANDARD_FLOW_RUN_FMT": "%(asctime)s  %(message)s",
+    "PREFECT_LOGGING_FORMATTERS_STANDARD_TASK_RUN_FMT": "%(asctime)s  %(message)s",
 }
 Flow = Callable[[str], Mapping[str, object]]
 
@@ -77,6 +78,8 @@ def _run_flow(call: Call, name: str) -> None:
     flow = load_flow(root, name)
     report = flow(str(root))
     done = "nothing to do" if report.get("idle") else "done"
+    if "skipped" in report:
+        done = "skipped, another run is at it"
     command = name.replace("_", "-")
     call.show(report, [f"{command}: {done}. `retrue status` says where things stand."])
 

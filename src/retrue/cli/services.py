@@ -1,19 +1,29 @@
-"""Does every configured service answer? Looks, and changes nothing."""
+"""Does every configured service answer, and let us do our work? One look after the other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from retrue.cli.checks import Check
-from retrue.errors import RetrueError
+from retrue.adapters.examining import Check, examined
+from retrue.config import StreamSource
 from retrue.workspace import Workspace
 
 __all__ = ["check_services"]
 
+Look = tuple[str, Callable[[], Iterable[Check]]]  # what is looked at, and how
+Waiting = Callable[[str], AbstractContextManager[None]]
 
-def check_services(root: Path) -> list[Check]:
-    """Ask each service one small question.
+
+def check_services(root: Path, *, waiting: Waiting) -> list[Check]:
+    """Look at each service; where a look fails, its error says what to do, and the next follows.
+
+    Args:
+        root: The workspace.
+        waiting: Shows for a block what is being asked.
 
     Raises:
         RetrueError: The workspace cannot be opened; `check_workspace` says why.
@@ -21,57 +31,69 @@ def check_services(root: Path) -> list[Check]:
     from retrue.wiring import open_workspace
 
     workspace = open_workspace(root)
-    questions: Mapping[str, Callable[[Workspace], str]] = {
-        "store": _streams,
-        "queue": _queue,
-        "git remote": _git_remote,
-        "DVC remote": _dvc_remote,
-        "model registry": _models,
-    }
     checks: list[Check] = []
-    for name, ask in questions.items():
-        try:
-            checks.append(Check(name=name, ok=True, detail=ask(workspace)))
-        except RetrueError as error:
-            checks.append(Check(name=name, ok=False, detail=str(error)))
+    for name, look in (*_stores(workspace), *_servers(workspace), *_machine(workspace)):
+        with waiting(f"asking: {name}"):
+            checks += examined(name, look)
     return checks
 
 
-def _streams(workspace: Workspace) -> str:
+def _stores(workspace: Workspace) -> Iterator[Look]:
+    from retrue.adapters import examine_stores as stores
+    from retrue.wiring import clock
+
     data = workspace.config.data
-    told: list[str] = []
-    for stream in (data.incoming, data.inference):
-        if stream is not None:
-            first = next(workspace.store.list_objects(stream.uri, since=None), None)
-            told.append(f"{stream.uri} {'holds objects' if first else 'is empty'}")
-    return ", ".join(told)
+    streams = {"data.incoming": data.incoming, "data.inference": data.inference}
+    known = {name: stream for name, stream in streams.items() if stream is not None}
+    for name, stream in known.items():
+        yield name, lambda name=name, stream=stream: stores.examine_stream(workspace, name, stream)
+    dvc = workspace.config.store.dvc_remote or ""
+    if any(uri.startswith("s3://") for uri in (dvc, *_uris(known.values()))):
+        yield "S3 clock", lambda: stores.examine_s3_clock(clock)
+    media = next((one for one in known.values() if one.media or data.kind == "image"), None)
+    if media is not None:
+        yield "media in a browser", lambda: stores.examine_media(workspace, media)
+    yield "DVC remote", lambda: stores.examine_dvc_remote(workspace, secrets.token_hex(8))
 
 
-def _queue(workspace: Workspace) -> str:
-    return f"{workspace.config.queue.use}: {workspace.queue.count()} answers"
+def _uris(streams: Iterable[StreamSource]) -> Iterator[str]:
+    for stream in streams:
+        yield from (uri for uri in (stream.uri, stream.media_root, stream.metadata) if uri)
 
 
-def _git_remote(workspace: Workspace) -> str:
-    from retrue.adapters.git import Git
+def _servers(workspace: Workspace) -> Iterator[Look]:
+    from retrue.adapters import examine_servers as servers
+    from retrue.wiring import clock, label_studio_client, ledger_url, mail_notifier
 
-    remote = workspace.repo.state().remote
-    if remote is None:
-        return "none: records stay on this machine (`git remote add origin URL`)"
-    Git(workspace.root)("ls-remote", "--heads", remote, timeout=30.0)
-    return f"{remote} answers"
+    config, root = workspace.config, workspace.root
+    if config.queue.use == "label_studio":
+        yield (
+            "Label Studio",
+            lambda: servers.examine_label_studio(label_studio_client(config), clock),
+        )
+    yield "queue", lambda: _queue(workspace)
+    yield (
+        "model registry",
+        lambda: servers.examine_mlflow(config.model.tracking_uri, workspace.models, clock),
+    )
+    yield "Prefect", lambda: servers.examine_prefect(root, config.project, os.environ, clock)
+    if config.store.ledger is not None:
+        yield "ledger", lambda: servers.examine_ledger(ledger_url(root, config), clock)
+    if (mail := mail_notifier(config)) is not None:
+        yield "notify.email", lambda: servers.examine_mail(mail)
 
 
-def _dvc_remote(workspace: Workspace) -> str:
-    url = workspace.config.store.dvc_remote
-    shown = workspace.repo.state().dvc_remote or "none"
-    if url is not None and url.startswith("s3://"):
-        from retrue.adapters.store_s3 import S3Store, s3_client
-
-        next(S3Store(s3_client(), [url]).list_objects(url, since=None), None)
-        return f"{shown} answers"
-    return f"{shown} (not asked)"
+def _queue(workspace: Workspace) -> Iterator[Check]:
+    detail = f"{workspace.config.queue.use}: {workspace.queue.count()} answers"
+    yield Check(name="queue", ok=True, detail=detail)
 
 
-def _models(workspace: Workspace) -> str:
-    champion = workspace.models.champion()
-    return f"champion v{champion.version}" if champion else "no champion yet"
+def _machine(workspace: Workspace) -> Iterator[Look]:
+    from retrue.adapters import examine_machine as machine
+    from retrue.wiring import clock
+
+    yield "git", lambda: machine.examine_git(workspace, clock())
+    yield "DVC lock", lambda: machine.examine_dvc(workspace.root)
+    yield "disk", lambda: machine.examine_disk(workspace.root)
+    yield "libraries", machine.examine_libraries
+    yield "environment", lambda: machine.examine_environment(workspace.root, os.environ)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from datetime import datetime
@@ -16,7 +16,7 @@ import typer
 if TYPE_CHECKING:
     from retrue.records import Json
 
-__all__ = ["plain", "print_json", "print_lines", "print_table", "waiting"]
+__all__ = ["counting", "plain", "print_json", "print_lines", "print_table", "waiting"]
 
 WIDE = 200  # columns of a table that goes to a file or a pipe: nothing is cut
 
@@ -101,3 +101,19 @@ def waiting(text: str) -> Generator[None]:
 
     with Console(stderr=True).status(text):
         yield
+
+
+@contextmanager
+def counting(what: str) -> Generator[Callable[[int], None]]:
+    """A number that grows on the terminal (on stderr) while a block runs; nothing in a pipe."""
+    if not sys.stderr.isatty():
+        yield _unseen
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(what) as status:
+        yield lambda number: status.update(f"{number:,} {what}")
+
+
+def _unseen(number: int) -> None:
+    """Nobody is looking."""

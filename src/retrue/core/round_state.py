@@ -7,7 +7,10 @@ from datetime import datetime
 
 from retrue.records import Decision, Round, RoundPlan, RoundState
 
-__all__ = ["round_with_state"]
+__all__ = ["ROUND_DECISIONS", "round_with_state"]
+
+# The kinds that make a round's state.
+ROUND_DECISIONS = ("round-opened", "round-closed", "round-published", "round-cancelled")
 
 
 def round_with_state(plan: RoundPlan, decisions: Iterable[Decision], *, answered: bool) -> Round:

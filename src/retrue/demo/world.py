@@ -7,12 +7,11 @@ answers, as the world would.
 
 from __future__ import annotations
 
+import hashlib
 import io
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -26,14 +25,16 @@ from retrue.core.simulate import SimulatedAnnotator
 __all__ = [
     "ANNOTATORS",
     "NEW_CLASS",
+    "SEED",
     "Digit",
     "World",
+    "log_of",
     "make_world",
-    "write_log",
-    "write_pictures",
+    "picture_of",
 ]
 
 NEW_CLASS = "9"  # a shape that the first model never saw
+SEED = 7  # of the deal, and of what people get wrong
 Floats = NDArray[np.float64]
 SIDE = 32  # pixels; the 8 x 8 originals scaled up smoothly, as a scanner would deliver them
 
@@ -65,6 +66,11 @@ class World:
     quiet: tuple[Digit, ...]  # window 3: more of the same
     disturbed: tuple[Digit, ...]  # window 4: a new shape, and turned strokes
     truths: Mapping[str, str] = field(default_factory=dict[str, str])  # by picture name
+
+    def seen(self) -> dict[str, str]:
+        """What each picture shows to who looks at it, by the SHA-256 of its bytes."""
+        digits = (*self.first, *self.second, *self.quiet, *self.disturbed)
+        return {hashlib.sha256(picture_of(digit)).hexdigest(): digit.truth for digit in digits}
 
 
 def make_world(*, seed: int) -> World:
@@ -102,35 +108,23 @@ def _shuffled(digits: Sequence[Digit], rng: np.random.Generator) -> list[Digit]:
     return [digits[int(place)] for place in rng.permutation(len(digits))]
 
 
-def write_pictures(folder: Path, digits: Sequence[Digit], *, at: datetime) -> None:
-    """One PNG per digit."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for digit in digits:
-        path = folder / f"{digit.name}.png"
-        path.write_bytes(_png(digit))
-        os.utime(path, (at.timestamp(), at.timestamp()))
-
-
-def write_log(
-    path: Path,
+def log_of(
     digits: Sequence[Digit],
     probabilities: Floats,
     classes: Sequence[str],
     *,
     model_version: str,
     at: datetime,
-) -> None:
-    """An inference log: one row per request, with the model's class probabilities.
+) -> bytes:
+    """An inference log as parquet: one row per request, with the model's class probabilities.
 
     Args:
-        path: A parquet file.
         digits: n requests.
         probabilities: Shape (n, n_classes).
         classes: Names of the columns.
         model_version: Who scored.
         at: When.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     columns: dict[str, object] = {
         "image_id": [digit.name for digit in digits],
         "path": [f"{digit.name}.png" for digit in digits],
@@ -138,11 +132,13 @@ def write_log(
         "model_version": [model_version] * len(digits),
     }
     columns |= {f"p_{name}": probabilities[:, i] for i, name in enumerate(classes)}
-    pd.DataFrame(columns).to_parquet(path, index=False)
-    os.utime(path, (at.timestamp(), at.timestamp()))
+    buffer = io.BytesIO()
+    pd.DataFrame(columns).to_parquet(buffer, index=False)
+    return buffer.getvalue()
 
 
-def _png(digit: Digit) -> bytes:
+def picture_of(digit: Digit) -> bytes:
+    """A digit as PNG."""
     grey = (digit.pixels / 16 * 255).astype(np.uint8)
     picture = Image.fromarray(grey).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
     if digit.turned:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -13,10 +14,10 @@ from retrue.core.answers import live_answers
 from retrue.core.judge import Ballot, Vote
 from retrue.kinds import BadLabel, kind_of
 from retrue.reading.voiding import counts, read_voids
-from retrue.records import AnnotatorGroup, Answer, Task, Verdict
+from retrue.records import AnnotatorGroup, Answer, Round, Task, Verdict
 from retrue.workspace import Workspace
 
-__all__ = ["Asked", "gather", "last_verdicts"]
+__all__ = ["Asked", "gather", "gather_tasks", "last_verdicts", "verdicts_about"]
 
 PEOPLE_ONLY = ("audit", "gold")
 OUTDATED = "the schema changed"
@@ -46,14 +47,37 @@ class _Growing:
 
 def gather(workspace: Workspace, *, now: datetime) -> dict[str, Asked]:
     """All samples of all rounds that were not cancelled, by sample id."""
+    rounds = [item for item in workspace.records.rounds() if item.state != "cancelled"]
+    tasks = {item.plan.round_id: workspace.records.tasks(item.plan.round_id) for item in rounds}
+    return gather_tasks(workspace, rounds, tasks, last_verdicts(workspace), now=now)
+
+
+def gather_tasks(
+    workspace: Workspace,
+    rounds: Sequence[Round],
+    tasks: Mapping[str, Sequence[Task]],
+    verdicts: Mapping[str, Verdict],
+    *,
+    now: datetime,
+) -> dict[str, Asked]:
+    """What happened to the samples of some tasks, by sample id.
+
+    Args:
+        workspace: Where.
+        rounds: All that were not cancelled, in order of planning.
+        tasks: Round id -> tasks; all that ask about their samples, or the samples look unasked.
+        verdicts: The last of each sample.
+        now: The time.
+    """
     patience = timedelta(days=workspace.config.round.timeout_days)
     grace = timedelta(days=workspace.config.round.grace_days)
     growing: dict[str, _Growing] = {}
     people_in: defaultdict[str, set[str]] = defaultdict(set)
     voids = read_voids(workspace.records)
-    rounds = [item for item in workspace.records.rounds() if item.state != "cancelled"]
     for item in rounds:
-        by_key = {task.task_key: task for task in workspace.records.tasks(item.plan.round_id)}
+        by_key = {task.task_key: task for task in tasks.get(item.plan.round_id, ())}
+        if not by_key:
+            continue
         late = item.opened_at is not None and now - item.opened_at > patience
         late = late or item.state in ("closed", "published")  # a person may close before the time
         # Later answers stay on record, but a version must come to rest some day.
@@ -65,18 +89,16 @@ def gather(workspace: Workspace, *, now: datetime) -> dict[str, Asked]:
                 sample.asked.append(task)
             sample.overdue = late and task.arm not in PEOPLE_ONLY
         for answer in live_answers(
-            _in_time(workspace.records.answers(item.plan.round_id), deadline)
+            _in_time(workspace.records.answers(item.plan.round_id, to=by_key.keys()), deadline)
         ):
-            task = by_key.get(answer.task_key)
-            if task is not None:
-                # A voided answer was given all the same: its question is not asked there again.
-                people_in[task.task_key].add(answer.annotator)
-            if task is not None and counts(answer, voids):
+            task = by_key[answer.task_key]
+            # A voided answer was given all the same: its question is not asked there again.
+            people_in[task.task_key].add(answer.annotator)
+            if counts(answer, voids):
                 # The same person's later word on a sample supersedes the earlier one.
                 said = growing[task.sample_id].said
                 said.pop(answer.annotator, None)
                 said[answer.annotator] = (answer, task)
-    verdicts = last_verdicts(workspace)
     return {
         sample_id: _asked(workspace, sample_id, sample, people_in, verdicts.get(sample_id))
         for sample_id, sample in growing.items()
@@ -87,16 +109,39 @@ def _in_time(answers: Sequence[Answer], deadline: datetime | None) -> list[Answe
     return [one for one in answers if deadline is None or one.observed_at <= deadline]
 
 
-def last_verdicts(workspace: Workspace) -> dict[str, Verdict]:
-    """The last verdict on file of every sample."""
+def last_verdicts(workspace: Workspace, among: Iterable[str] | None = None) -> dict[str, Verdict]:
+    """The last verdict on file of every sample.
+
+    Args:
+        workspace: Where.
+        among: Look in these rounds alone, in order of planning; None: in all. A verdict stands in
+            a round that asked about its sample.
+    """
     last: dict[str, Verdict] = {}
-    for item in workspace.records.rounds():
-        for _, verdicts in workspace.records.verdict_files(item.plan.round_id):
+    if among is None:
+        among = [item.plan.round_id for item in workspace.records.rounds()]
+    for round_id in among:
+        for _, verdicts in workspace.records.verdict_files(round_id):
             for verdict in verdicts:
                 old = last.get(verdict.sample_id)
                 if old is None or old.decided_at <= verdict.decided_at:
                     last[verdict.sample_id] = verdict
     return last
+
+
+def verdicts_about(
+    workspace: Workspace, rounds: Sequence[Round], sample_ids: AbstractSet[str]
+) -> dict[str, Verdict]:
+    """The last verdicts about some samples, without reading rounds that do not ask about them.
+
+    Args:
+        workspace: Where.
+        rounds: All rounds, in order of planning.
+        sample_ids: About which; others may come with them.
+    """
+    asking = workspace.records.rounds_asking(sample_ids) if sample_ids else {}
+    among = [item.plan.round_id for item in rounds if item.plan.round_id in asking]
+    return last_verdicts(workspace, among)
 
 
 def _asked(

@@ -44,8 +44,8 @@ class VoidReport:
     versions: tuple[int, ...]  # dataset versions with a label these answers had a part in
 
 
-def read_voids(records: RoundRecord) -> tuple[Void, ...]:
-    """All voids, oldest first."""
+def read_voids(records: RoundRecord, *, after: datetime | None = None) -> tuple[Void, ...]:
+    """The voids decided after a time (None: all), oldest first."""
     return tuple(
         Void(
             annotator=str(made.data["annotator"]),
@@ -54,6 +54,7 @@ def read_voids(records: RoundRecord) -> tuple[Void, ...]:
             reason=str(made.data["reason"]),
         )
         for made in records.decisions("answers-voided")
+        if after is None or made.at > after
     )
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from itertools import groupby, islice
 from pathlib import PurePosixPath
 from typing import cast
@@ -61,6 +63,7 @@ __all__ = [
 ]
 
 MEDIA_BATCH = 1024  # media objects in one batch
+_READERS = 8  # media read at once, of a round's few samples
 
 
 def rules_of(config: Config, stream: Stream) -> CleanRules:
@@ -102,7 +105,8 @@ def read_objects(
 ) -> Iterator[CleanBatch]:
     """The rows of some objects in order, with duplicates marked across all of them.
 
-    Memory: one raw batch, about 16 bytes per distinct id, and the metadata table if there is one.
+    Memory: one raw batch, what the store fetches ahead, about 16 bytes per distinct id, and the
+    metadata table if there is one.
     An object that cannot be read, in whole or from some place on, gives its good rows and then a
     batch of none with itself quarantined (`row` None).
 
@@ -113,8 +117,10 @@ def read_objects(
     reader = _Reader(config, stream, store)
     for has_rows, group in groupby(refs, key=lambda ref: holds_rows(config, ref.uri)):
         if has_rows:
-            for ref in group:
-                yield from reader.read_table(ref)
+            tables = tuple(group)
+            with store.ahead(tables) as near:
+                for ref in tables:
+                    yield from reader.read_table(ref, near)
         else:
             while chunk := tuple(islice(group, MEDIA_BATCH)):
                 yield reader.read_media(chunk)
@@ -186,22 +192,23 @@ def pin_media(
     """
     pinned: list[Sample] = []
     kept: dict[str, bytes] = {}
-    for sample in samples:
-        if sample.media_uri is None:
-            pinned.append(sample)
-            continue
-        ref = _media_ref(sample.media_uri, sample, store)
-        data = store.read(ref)
-        digest = hashlib.sha256(data).hexdigest()
-        kept[digest] = data
-        pinned.append(
-            replace(
-                sample,
-                media_version=ref.version,
-                media_sha256=digest,
-                revision=short_hash(sample.revision, digest),  # new bytes are new content
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="media") as pool:
+        read = pool.map(partial(_read_medium, store=store), samples)
+        for sample, medium in zip(samples, read, strict=True):
+            if medium is None:
+                pinned.append(sample)
+                continue
+            version, data = medium
+            digest = hashlib.sha256(data).hexdigest()
+            kept[digest] = data
+            pinned.append(
+                replace(
+                    sample,
+                    media_version=version,
+                    media_sha256=digest,
+                    revision=short_hash(sample.revision, digest),  # new bytes are new content
+                )
             )
-        )
     return pinned, kept
 
 
@@ -243,9 +250,9 @@ class _Reader:
             else None
         )
 
-    def read_table(self, ref: ObjectRef) -> Iterator[CleanBatch]:
+    def read_table(self, ref: ObjectRef, near: SampleStore) -> Iterator[CleanBatch]:
         try:
-            for rows in self._store.batches(ref):
+            for rows in near.batches(ref):
                 bad = tuple(
                     Quarantined(uri=ref.uri, version=ref.version, row=row, reason=why)
                     for row, why in rows.bad
@@ -267,7 +274,7 @@ class _Reader:
     def read_media(self, refs: tuple[ObjectRef, ...]) -> CleanBatch:
         uris = as_column([ref.uri for ref in refs], pa.string())
         if self._rules.key is None:
-            ids = [hashlib.sha256(self._store.read(ref)).hexdigest() for ref in refs]
+            ids = self._store.digests(refs)
             content = ids
         else:
             ids = [PurePosixPath(ref.uri).stem for ref in refs]
@@ -299,7 +306,9 @@ class _Metadata:
     """A table with one row per media object, whole in memory."""
 
     def __init__(self, uri: str, key: str, store: SampleStore) -> None:
-        batches = [rows.batch for rows in store.batches(store.resolve(uri))]
+        ref = store.resolve(uri)
+        with store.ahead((ref,)) as near:
+            batches = [rows.batch for rows in near.batches(ref)]
         tables = [pa.Table.from_batches([batch]) for batch in batches]
         # Blocks of a JSONL file may differ in their columns' types: promote.
         self._table = pa.concat_tables(tables, promote_options="permissive")
@@ -328,6 +337,14 @@ def _spec(rule: FieldRule) -> FieldSpec:
         maximum=rule.maximum,
         required=rule.required,
     )
+
+
+def _read_medium(sample: Sample, *, store: SampleStore) -> tuple[str, bytes] | None:
+    """Version and bytes; None where a sample has no medium."""
+    if sample.media_uri is None:
+        return None
+    ref = _media_ref(sample.media_uri, sample, store)
+    return ref.version, store.read(ref)
 
 
 def _media_ref(uri: str, sample: Sample, store: SampleStore) -> ObjectRef:

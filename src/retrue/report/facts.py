@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from statistics import median
 
-from retrue.core.answers import live_answers
+from retrue.core.answers import Tally, live_answers
 from retrue.core.incident import Incident, read_incidents
-from retrue.ports import RepoState
-from retrue.reading.ballots import last_verdicts
+from retrue.ports import RepoState, RoundRecord
+from retrue.reading.ballots import verdicts_about
 from retrue.reading.spending import answers_asked, price_of
-from retrue.records import Answer, Decision, Round, RoundKind, RoundState, Task, Verdict
+from retrue.records import Answer, Decision, Round, RoundKind, RoundState, Task, Verdict, short_hash
 from retrue.report.next_step import NextStep, next_step
 from retrue.report.reading import number, texts, whole
 from retrue.report.service import Service, service_of
@@ -26,6 +26,16 @@ __all__ = ["AlarmBudget", "Facts", "Money", "Progress", "gather_facts"]
 
 RUNNING = ("planned", "open", "collecting")
 YEAR = timedelta(days=365)
+VERSION = "version"
+KINDS = (
+    "promotion",
+    "gate",
+    "drift-check",
+    "incident-opened",
+    "incident-decided",
+    "incident-muted",
+    "incident-accepted",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,23 +117,23 @@ def gather_facts(workspace: Workspace, *, now: datetime) -> Facts:
         RepoError: git cannot say what is recorded.
     """
     rounds = workspace.records.rounds()
-    decisions = workspace.records.decisions()
-    verdicts = last_verdicts(workspace)
-    answers = {
-        item.plan.round_id: live_answers(workspace.records.answers(item.plan.round_id))
-        for item in rounds
-    }
+    decisions = _decisions(workspace)
+    answers = workspace.records.tallies(item.plan.round_id for item in rounds)
     progress = tuple(
-        _progress(item, workspace.records.tasks(item.plan.round_id), answers[item.plan.round_id])
+        _progress(
+            item,
+            workspace.records.tasks(item.plan.round_id),
+            live_answers(workspace.records.answers(item.plan.round_id)),
+        )
         for item in rounds
         if item.state in RUNNING
     )
-    service = service_of(workspace, rounds, decisions, verdicts)
+    service = service_of(workspace, rounds, decisions)
     incidents = tuple(read_incidents(decisions, rounds))
     joined = {
-        name for made in _of(decisions, "version") for name in texts(made.data, "verdict_files")
+        name for made in _of(decisions, VERSION) for name in texts(made.data, "verdict_files")
     }
-    ready, running = _waiting(workspace, rounds, joined, verdicts)
+    ready, running = _waiting(workspace, rounds, joined)
     repo = workspace.repo.state()
     return Facts(
         project=workspace.config.project,
@@ -133,7 +143,7 @@ def gather_facts(workspace: Workspace, *, now: datetime) -> Facts:
         budget=_budget(workspace, _of(decisions, "drift-check"), now),
         progress=progress,
         money=_money(workspace, rounds, answers, now),
-        version=max((whole(m.data, "version") or 0 for m in _of(decisions, "version")), default=0),
+        version=max((whole(m.data, "version") or 0 for m in _of(decisions, VERSION)), default=0),
         ready=ready,
         running=running,
         repo=repo,
@@ -143,10 +153,38 @@ def gather_facts(workspace: Workspace, *, now: datetime) -> Facts:
             decisions=decisions,
             incidents=incidents,
             left={one.round_id: (one.left, one.seconds) for one in progress},
+            recorded=sum(tally.live for tally in answers.values()),
             repo=repo,
             now=now,
         ),
     )
+
+
+def _decisions(workspace: Workspace) -> list[Decision]:
+    """What was decided, by time: of versions the newest alone, which joins all the others did."""
+    records = workspace.records
+    made = [one for kind in KINDS for one in records.decisions(kind)]
+    made += _newest_version(records) or records.decisions(VERSION)
+    return sorted(made, key=lambda one: (one.at, one.decision_id))
+
+
+def _newest_version(records: RoundRecord) -> list[Decision]:
+    """The decision about the newest version, found by its name; none if none has such a name.
+
+    Each names all files of all versions before it: to read hundreds costs more than all the rest.
+    """
+
+    def decided(number: int) -> Decision | None:
+        return records.decision(VERSION, short_hash(VERSION, str(number), digits=12))
+
+    there, beyond = 0, 1
+    while decided(beyond):
+        there, beyond = beyond, 2 * beyond
+    while beyond - there > 1:
+        middle = (there + beyond) // 2
+        there, beyond = (middle, beyond) if decided(middle) else (there, middle)
+    newest = decided(there)
+    return [newest] if newest else []
 
 
 def _of(decisions: Sequence[Decision], kind: str) -> list[Decision]:
@@ -185,30 +223,26 @@ def _progress(item: Round, tasks: Sequence[Task], answers: Sequence[Answer]) -> 
 def _money(
     workspace: Workspace,
     rounds: Sequence[Round],
-    answers: Mapping[str, Sequence[Answer]],
+    answers: Mapping[str, Tally],
     now: datetime,
 ) -> Money:
     price, currency = price_of(workspace.config)
     caps = workspace.config.select.caps
-    paid = [
-        (answer.answered_at, item.plan.cost_per_label)
-        for item in rounds
-        for answer in answers[item.plan.round_id]
-        if answer.status == "answered"
-    ]
+    month = f"{now.astimezone(UTC):%Y-%m}"
+    given = [(answers[item.plan.round_id], item.plan.cost_per_label) for item in rounds]
     asked = [
         (item.plan.planned_at, answers_asked(workspace, item))
         for item in rounds
-        if item.state != "cancelled"
+        if item.state != "cancelled" and _month(item.plan.planned_at) == _month(now)
     ]
     return Money(
         currency=currency,
         price=price,
-        spent=sum(cost for _, cost in paid),
-        spent_month=sum(cost for at, cost in paid if _month(at) == _month(now)),
-        answers=len(paid),
+        spent=sum(cost * tally.given for tally, cost in given),
+        spent_month=sum(cost * tally.answered.get(month, 0) for tally, cost in given),
+        answers=sum(tally.given for tally, _ in given),
         asked_today=sum(count for at, count in asked if at.date() == now.date()),
-        asked_month=sum(count for at, count in asked if _month(at) == _month(now)),
+        asked_month=sum(count for _, count in asked),
         cap_round=caps.round,
         cap_day=caps.day,
         cap_month=caps.month,
@@ -219,21 +253,25 @@ def _month(at: datetime) -> tuple[int, int]:
     return at.year, at.month
 
 
-def _waiting(
-    workspace: Workspace, rounds: Sequence[Round], joined: set[str], last: Mapping[str, Verdict]
-) -> tuple[int, int]:
+def _waiting(workspace: Workspace, rounds: Sequence[Round], joined: set[str]) -> tuple[int, int]:
     """Samples whose newest accepted label no version holds: (in closed rounds, in running ones)."""
+    fresh: dict[str, list[Verdict]] = {}  # by round
+    for item in rounds:
+        name = item.plan.round_id
+        news = {
+            one for one in workspace.records.verdict_names(name) if f"{name}/{one}" not in joined
+        }
+        if item.state != "cancelled" and news:
+            files = workspace.records.verdict_files(name)
+            fresh[name] = [one for file, verdicts in files if file in news for one in verdicts]
+    last = verdicts_about(workspace, rounds, {v.sample_id for some in fresh.values() for v in some})
     ready: set[str] = set()
     running: set[str] = set()
     for item in rounds:
-        if item.state == "cancelled":
-            continue
         side = running if item.state in RUNNING else ready
-        for name, verdicts in workspace.records.verdict_files(item.plan.round_id):
-            if f"{item.plan.round_id}/{name}" not in joined:
-                side |= {
-                    verdict.sample_id
-                    for verdict in verdicts
-                    if verdict.status == "accepted" and last[verdict.sample_id] == verdict
-                }
+        side |= {
+            verdict.sample_id
+            for verdict in fresh.get(item.plan.round_id, ())
+            if verdict.status == "accepted" and last[verdict.sample_id] == verdict
+        }
     return len(ready), len(running)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from retrue.core.answers import live_answers
 from retrue.core.incident import Incident, current_incident
 from retrue.ports import RepoState
 from retrue.records import Decision, Round
@@ -35,6 +34,7 @@ def next_step(
     decisions: Sequence[Decision],
     incidents: Sequence[Incident],
     left: Mapping[str, tuple[int, float | None]],
+    recorded: int,
     repo: RepoState,
     now: datetime,
 ) -> NextStep:
@@ -46,6 +46,7 @@ def next_step(
         decisions: All of them, by time.
         incidents: All of them, oldest first.
         left: Round -> (answers still wanted, median seconds per answer) for rounds that run.
+        recorded: Answers on record that stand, of all rounds.
         repo: What is recorded.
         now: The time.
     """
@@ -53,7 +54,7 @@ def next_step(
         _promote(decisions)
         or _add_class(workspace, rounds, decisions, incidents, now)
         or _approve(rounds)
-        or _collect(workspace, rounds)
+        or _collect(workspace, rounds, recorded)
         or _label(workspace, rounds, left)
         or _close(rounds)
         or _train(decisions)
@@ -111,14 +112,12 @@ def _approve(rounds: Sequence[Round]) -> NextStep | None:
     )
 
 
-def _collect(workspace: Workspace, rounds: Sequence[Round]) -> NextStep | None:
+def _collect(workspace: Workspace, rounds: Sequence[Round], recorded: int) -> NextStep | None:
     """Answers people gave and nobody fetched; only the queue in files is asked: that is free."""
     running = any(item.state in ("open", "collecting") for item in rounds)
     if workspace.config.queue.use != "files" or not running:
         return None
-    records = workspace.records
-    here = sum(len(live_answers(records.answers(item.plan.round_id))) for item in rounds)
-    waiting = workspace.queue.count() - here
+    waiting = workspace.queue.count() - recorded
     if waiting <= 0:
         return None
     return NextStep(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from retrue.core.accuracy import Estimate, estimate_mean, union_probability
 from retrue.core.score import score_labels
+from retrue.reading.ballots import verdicts_about
 from retrue.records import Decision, Round, Sample, Task, Verdict, Window, canonical_json
 from retrue.report.reading import Data, estimate, part, text, texts, whole
 from retrue.workspace import Workspace
@@ -78,7 +79,6 @@ def service_of(
     workspace: Workspace,
     rounds: Sequence[Round],
     decisions: Sequence[Decision],
-    verdicts: Mapping[str, Verdict],
 ) -> Service | None:
     """The champion as the last promotion left it; None if nothing was promoted yet."""
     moves = [made for made in decisions if made.kind == "promotion"]
@@ -90,7 +90,7 @@ def service_of(
     gate: Data = gates[-1].data if gates else {}
     windows = _windows(rounds)
     after = [r for r in rounds if r.plan.planned_at > last.at and r.state in DONE]
-    audited = _audited(workspace, after, verdicts)
+    audited = _audited(workspace, after, rounds)
     known = [one for one in audited if not (one.verdict and one.verdict.status == "unanswerable")]
     return Service(
         version=version,
@@ -126,7 +126,7 @@ def _population(windows: Sequence[Window]) -> Population:
 
 
 def _audited(
-    workspace: Workspace, rounds: Sequence[Round], verdicts: Mapping[str, Verdict]
+    workspace: Workspace, rounds: Sequence[Round], every: Sequence[Round]
 ) -> list[_Audited]:
     """Each audited sample once, weighted by every draw whose frame held its window."""
     draws: list[tuple[set[str], float]] = []
@@ -143,6 +143,7 @@ def _audited(
             samples = {s.sample_id: s for s in workspace.records.samples(item.plan.round_id)}
             for task in tasks:
                 found.setdefault(task.sample_id, (samples[task.sample_id], task))
+    verdicts = verdicts_about(workspace, every, found.keys())
     return [
         _Audited(
             sample,

@@ -20,6 +20,7 @@ __all__ = ["UNKNOWN", "CollectReport", "collect_answers"]
 UNKNOWN = "unknown"  # the folder of answers to tasks that are not ours
 CURSOR = "collect/cursor"
 LIVE = "collect/live"
+ORPHANS = "collect/orphans"  # answers that stand though their task left the tool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,16 +67,21 @@ def _collect(
     live = _counted(workspace)
     if lease is not None and by_round:
         # A cut before the new counts are kept must not leave the old ones: a deletion would hide.
-        workspace.state.set_value(LIVE, None, lease)
+        others = {name: count for name, count in live.items() if name not in by_round}
+        workspace.state.set_value(LIVE, dict(others), lease)
     fresh = {
         round_id: _append(workspace, round_id, answers, now, lease)
         for round_id, answers in sorted(by_round.items())
     }
     live |= _live_by_round(workspace, by_round.keys() | _asked_in_tool(workspace) - live.keys())
     deleted: dict[str, int] = {}
-    if sweep or workspace.queue.count() < sum(live.values()):
-        deleted = _sweep(workspace, now, lease)
+    orphans = workspace.state.value(ORPHANS)
+    expected = sum(live.values()) - (orphans if isinstance(orphans, int) else 0)
+    if sweep or workspace.queue.count() < expected:
+        deleted, orphans = _sweep(workspace, now, lease)
         live = _live_by_round(workspace, _asked_in_tool(workspace))
+        if lease is not None:
+            workspace.state.set_value(ORPHANS, orphans, lease)
     if lease is not None:
         workspace.state.set_value(LIVE, dict(live), lease)
         workspace.state.set_value(CURSOR, observed.cursor, lease)
@@ -137,7 +143,7 @@ def _counted(workspace: Workspace) -> dict[str, int]:
 
 
 def _live_by_round(workspace: Workspace, names: Iterable[str]) -> dict[str, int]:
-    return {name: len(live_answers(workspace.records.answers(name))) for name in names}
+    return {name: found.live for name, found in workspace.records.tallies(names).items()}
 
 
 def _asked_in_tool(workspace: Workspace) -> set[str]:
@@ -146,15 +152,27 @@ def _asked_in_tool(workspace: Workspace) -> set[str]:
     return {item.plan.round_id for item in rounds if item.plan.kind != "adopted"} | {UNKNOWN}
 
 
-def _sweep(workspace: Workspace, now: datetime, lease: Lease | None) -> dict[str, int]:
-    """Find answers that are on file and no longer in the tool; record them as deleted."""
+def _sweep(workspace: Workspace, now: datetime, lease: Lease | None) -> tuple[dict[str, int], int]:
+    """Find answers that are on file and no longer in the tool; record them as deleted.
+
+    Where the whole task is gone nobody took an answer back: somebody cleared up a task or a
+    project, and what was collected stands.
+
+    Returns:
+        How many were deleted, by round; and how many stand without a task in the tool.
+    """
     gone_by_round: dict[str, int] = {}
+    orphans = 0
     for round_id in sorted(_asked_in_tool(workspace)):
         live = live_answers(workspace.records.answers(round_id))
         if not live:
             continue
         there = workspace.queue.answer_ids({answer.task_key for answer in live})
-        gone = [answer for answer in live if answer.answer_id not in there]
+        missing = [answer for answer in live if answer.answer_id not in there]
+        copies = workspace.queue.tasks({answer.task_key for answer in missing})
+        asked = {copy.task_key for copy in copies}
+        gone = [answer for answer in missing if answer.task_key in asked]
+        orphans += len(missing) - len(gone)
         deleted = [
             replace(answer, status="deleted", value=None, revision=f"{answer.revision}/deleted")
             for answer in gone
@@ -162,4 +180,4 @@ def _sweep(workspace: Workspace, now: datetime, lease: Lease | None) -> dict[str
         if deleted:
             _append(workspace, round_id, deleted, now, lease)
             gone_by_round[round_id] = len(deleted)
-    return gone_by_round
+    return gone_by_round, orphans

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import cast
 
 from retrue.core.drift import DriftSettings, FeatureDrift, check_drift, explain
@@ -31,6 +31,7 @@ from retrue.workspace import Workspace
 
 __all__ = ["DriftReport", "ProbeReport", "WindowCheck", "check_windows", "close_incident"]
 
+TELL_WITHIN = timedelta(days=7)  # an older incident is no news
 SHOWN_CLASSES = 3  # more are counted, not listed
 
 
@@ -83,6 +84,8 @@ def check_windows(workspace: Workspace, *, now: datetime, dry_run: bool = False)
             _check(workspace, champion, reference, window, now, dry_run=dry_run)
             for window in windows
         ]
+        if not dry_run:
+            _tell(workspace, now)
     why = "" if checks else "no new window since the last check"
     return DriftReport(checks=tuple(checks), probes=tuple(probes), why=why)
 
@@ -241,10 +244,20 @@ def _incident_of(
             "reasons": list[Json](shown),
         },
     )
-    workspace.notify.send(
-        f"{workspace.config.project}: drift in window {window.window_id}", "\n".join(shown)
-    )
     return name
+
+
+def _tell(workspace: Workspace, now: datetime) -> None:
+    """One message per incident; where nobody took it, the next check tells it again."""
+    told = {str(made.data["incident"]) for made in workspace.records.decisions("incident-told")}
+    for made in workspace.records.decisions("incident-opened"):
+        name = str(made.data["incident"])
+        if name in told or now - made.at > TELL_WITHIN:
+            continue
+        title = f"{workspace.config.project}: drift in window {made.data['window']}"
+        reasons = cast("list[str]", made.data["reasons"])
+        if workspace.notify.send(title, "\n".join([*reasons, f"`retrue drift show {name}`"])):
+            workspace.decide("incident-told", name, now=now, data={"incident": name})
 
 
 def _as_data(check: WindowCheck, champion: ModelVersion, reference: Reference) -> dict[str, Json]:

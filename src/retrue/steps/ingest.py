@@ -90,8 +90,11 @@ def _read_new(
         raise ValueError(f"{stream}: expected a configured stream")
     look_back = timedelta(hours=source.look_back_hours)
     since = None if cursor.position is None else cursor.position - look_back
+    after = _oldest_name(cursor) if source.names_rise else None
     listed = [
-        ref for ref in store.list_objects(source.uri, since=since) if ref.uri != source.metadata
+        ref
+        for ref in store.list_objects(source.uri, since=since, after=after)
+        if ref.uri != source.metadata
     ]
     # What could not be read is read again when the object or the configuration changes.
     mark = f"#{short_hash(repr(rules_of(config, stream)), digits=8)}"
@@ -111,6 +114,12 @@ def _read_new(
         skipped=len(listed) - len(new),
     )
     return report, _moved(cursor, listed, look_back, now, marks=_marks(cursor, report, mark))
+
+
+def _oldest_name(cursor: Cursor) -> str | None:
+    """Just before the least name within the look-back: that one is still listed."""
+    names = sorted(uri for uri, _ in cursor.seen)
+    return names[0][:-1] if names else None
 
 
 def _marks(cursor: Cursor, report: IngestReport, mark: str) -> dict[str, str]:

@@ -1,26 +1,28 @@
 """push: put the tasks of open rounds into the annotation queue, each exactly once.
 
-Ask what is there, add the rest, ask again. After an ambiguous reply the tool may still be at work,
-so we wait until it rests; of copies the lowest tool id stays and unanswered ones are removed.
+Ask what is there, add the rest, ask again. How many there are is asked cheaply; each is looked at
+only where something was there before, or the numbers do not fit. After an ambiguous reply the tool
+may still be at work, so the next run waits until it rests; of copies the lowest tool id stays and
+unanswered ones are removed.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
 from retrue.config import Config
+from retrue.core.answers import live_answers
 from retrue.errors import ServiceUnavailable
 from retrue.ports import Lease, TaskInQueue
 from retrue.records import Json, ProjectKey, QueueTask, Sample, Task
 from retrue.workspace import Workspace
 
 __all__ = ["PushReport", "push_tasks"]
-
-BATCH = 1_000  # tasks per call; a cut costs at most one batch of questions again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,8 @@ def push_tasks(
 ) -> tuple[PushReport, ...]:
     """Put every task of every open round into the queue; returns one report per round.
 
-    Tasks whose answers were all given in earlier rounds are not asked again.
+    Tasks whose answers were all given in earlier rounds are not asked again. A task that somebody
+    took out of the tool is put back while it waits for answers.
 
     Raises:
         ServiceUnavailable: The queue did not take everything; run it again.
@@ -52,32 +55,42 @@ def push_tasks(
 
 
 def _missing_report(workspace: Workspace, round_id: str) -> PushReport:
-    tasks = _wanting(workspace, round_id)
-    there = {copy.task_key for copy in workspace.queue.tasks(task.task_key for task in tasks)}
-    missing = sum(task.task_key not in there for task in tasks)
-    return PushReport(round_id=round_id, tasks=len(tasks), added=missing, copies_removed=0)
+    wanting = _wanting(workspace, round_id)
+    waiting = _waiting(workspace, round_id, wanting)
+    there = {copy.task_key for copy in workspace.queue.tasks(task.task_key for task in waiting)}
+    missing = sum(task.task_key not in there for task in waiting)
+    return _report(round_id, wanting, added=missing)
 
 
 def _push_round(workspace: Workspace, round_id: str, lease: Lease) -> PushReport:
     done = f"push/{round_id}"
-    tasks = _wanting(workspace, round_id)
-    if workspace.state.value(done) == "complete":
-        return PushReport(round_id=round_id, tasks=len(tasks), added=0, copies_removed=0)
-    queue, keys = workspace.queue, [task.task_key for task in tasks]
+    queue, state = workspace.queue, workspace.state.value(done)
+    wanting = _wanting(workspace, round_id)
+    waiting = _waiting(workspace, round_id, wanting)
+    # Those with enough answers, too: a copy of one may come late, and somebody would answer it.
+    keys = [task.task_key for task in wanting]
     # An earlier push may have been cut while the tool went on importing.
-    interrupted = workspace.state.value(done) == "started"
-    there = queue.settled(keys) if interrupted else queue.tasks(keys)
+    held = None if state == "started" else queue.held(keys)
+    if state == "complete" and held == len(keys):
+        return _report(round_id, wanting)
+    there = queue.settled(keys) if held is None else queue.tasks(keys) if held else []
     workspace.state.set_value(done, "started", lease)
-    workspace.state.add_tasks(tasks, lease)
+    workspace.state.add_tasks(wanting, lease)
     present = {copy.task_key for copy in there}
-    missing = [task for task in tasks if task.task_key not in present]
-    _add(workspace, round_id, missing)
-    removed = _remove_copies(workspace, keys)
-    _verify(workspace, round_id, keys)
+    missing = [task for task in waiting if task.task_key not in present]
+    grown = _add(workspace, round_id, missing)
+    # None was there, every call was answered, and now there are as many more: each is there once.
+    proven = not there and grown == len(missing)
+    needed = {task.task_key for task in waiting}
+    removed = 0 if proven else _look_at_each(workspace, round_id, keys, needed)
     workspace.state.set_value(done, "complete", lease)
-    return PushReport(
-        round_id=round_id, tasks=len(tasks), added=len(missing), copies_removed=removed
-    )
+    return _report(round_id, wanting, added=len(missing), removed=removed)
+
+
+def _report(
+    round_id: str, wanting: Sequence[Task], *, added: int = 0, removed: int = 0
+) -> PushReport:
+    return PushReport(round_id=round_id, tasks=len(wanting), added=added, copies_removed=removed)
 
 
 def _wanting(workspace: Workspace, round_id: str) -> list[Task]:
@@ -85,13 +98,23 @@ def _wanting(workspace: Workspace, round_id: str) -> list[Task]:
     return [task for task in workspace.records.tasks(round_id) if task.overlap > 0]
 
 
-def _add(workspace: Workspace, round_id: str, tasks: Sequence[Task]) -> None:
+def _waiting(workspace: Workspace, round_id: str, wanting: Sequence[Task]) -> list[Task]:
+    """Tasks without enough answers yet, in an order that tells nothing of their arms."""
+    people: defaultdict[str, set[str]] = defaultdict(set)
+    for answer in live_answers(workspace.records.answers(round_id)):
+        if answer.status == "answered":
+            people[answer.task_key].add(answer.annotator)
+    waiting = [task for task in wanting if len(people[task.task_key]) < task.overlap]
+    return sorted(waiting, key=lambda task: task.task_key)
+
+
+def _add(workspace: Workspace, round_id: str, tasks: Sequence[Task]) -> int:
+    if not tasks:
+        return 0
     samples = {sample.sample_id: sample for sample in workspace.records.samples(round_id)}
-    for start in range(0, len(tasks), BATCH):
-        batch = tasks[start : start + BATCH]
-        workspace.queue.add(
-            [_shown(task, samples[task.sample_id], workspace.config) for task in batch]
-        )
+    return workspace.queue.add(
+        [_shown(task, samples[task.sample_id], workspace.config) for task in tasks]
+    )
 
 
 def _shown(task: Task, sample: Sample, config: Config) -> QueueTask:
@@ -111,27 +134,35 @@ def _shown(task: Task, sample: Sample, config: Config) -> QueueTask:
     )
 
 
-def _remove_copies(workspace: Workspace, keys: Sequence[str]) -> int:
-    """Keep one copy per key: an answered one if there is any, else the lowest tool id."""
-    copies: dict[str, list[TaskInQueue]] = {}
-    for copy in workspace.queue.tasks(keys):
-        copies.setdefault(copy.task_key, []).append(copy)
+def _look_at_each(
+    workspace: Workspace, round_id: str, keys: Sequence[str], needed: Set[str]
+) -> int:
+    """See that every needed task is there, and remove copies of any; returns how many it removed.
+
+    Of copies one stays: an answered one if there is any, else the lowest tool id.
+    """
+    copies = _copies(workspace, round_id, keys, needed)
     spare = [tool_id for group in copies.values() for tool_id in _spare(group)]
     if spare:
         workspace.queue.remove(spare)
+        _copies(workspace, round_id, keys, needed)
     return len(spare)
+
+
+def _copies(
+    workspace: Workspace, round_id: str, keys: Sequence[str], needed: Set[str]
+) -> dict[str, list[TaskInQueue]]:
+    copies: dict[str, list[TaskInQueue]] = {}
+    for copy in workspace.queue.tasks(keys):
+        copies.setdefault(copy.task_key, []).append(copy)
+    if lost := len(needed - copies.keys()):
+        raise ServiceUnavailable(
+            f"push of {round_id}: expected {len(needed)} tasks in the queue, {lost} are not there. "
+            "Run `retrue push` again: what is there is not added twice."
+        )
+    return copies
 
 
 def _spare(copies: Sequence[TaskInQueue]) -> list[str]:
     kept = next((copy for copy in copies if copy.answered), copies[0])
     return [copy.tool_id for copy in copies if copy is not kept and not copy.answered]
-
-
-def _verify(workspace: Workspace, round_id: str, keys: Sequence[str]) -> None:
-    present = {copy.task_key for copy in workspace.queue.tasks(keys)}
-    lost = len(set(keys) - present)
-    if lost:
-        raise ServiceUnavailable(
-            f"push of {round_id}: expected {len(keys)} tasks in the queue, {lost} are not there. "
-            "Run `retrue push` again: what is there is not added twice."
-        )

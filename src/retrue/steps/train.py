@@ -21,6 +21,7 @@ from retrue.ports import FitResult, Lease
 from retrue.reading.exam import Exam
 from retrue.reading.reference import load_reference, record_reference
 from retrue.records import Decision, Json, Manifest, ModelVersion, canonical_json, short_hash
+from retrue.secrecy import without_secrets
 from retrue.workspace import Workspace
 
 __all__ = ["TrainReport", "promote", "rollback", "train_model"]
@@ -148,7 +149,9 @@ def _fit_key(workspace: Workspace, manifest: Manifest) -> str:
 def _params(workspace: Workspace) -> dict[str, str]:
     config = workspace.config
     params = {"kind": config.data.kind, "primary_metric": config.metrics.primary}
-    params |= {name: str(value) for name, value in config.train.model_dump().items()}
+    params |= {
+        name: without_secrets(str(value)) for name, value in config.train.model_dump().items()
+    }
     return params | {"retrue": retrue.__version__}
 
 

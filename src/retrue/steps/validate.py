@@ -1,7 +1,8 @@
 """validate: judge the answers, ask again where people disagree, close rounds that are done.
 
-All answers ever given tell how far each person can be trusted; only verdicts that changed are
-written, to the round that first asked, as a new file. Nothing is dropped.
+The answers in motion and the newest of those at rest tell how far each person can be trusted (see
+`reading.resting`); only verdicts that changed are written, to the round that first asked, as a new
+file. Nothing is dropped.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from datetime import datetime
 import numpy as np
 
 from retrue.config import Config, Labels
-from retrue.core.judge import AnnotatorReport, Judgement, judge, rate_annotators
+from retrue.core.judge import AnnotatorReport, Ballot, Judgement, judge, rate_annotators
 from retrue.ports import Lease
-from retrue.reading.ballots import Asked, gather
+from retrue.reading.ballots import Asked
+from retrue.reading.resting import gather_moving, remember_judging
 from retrue.records import AnnotatorGroup, Json, Round, RoundPlan, Task, Verdict, short_hash
 from retrue.workspace import Workspace
 
@@ -55,8 +57,10 @@ def judge_answers(workspace: Workspace, *, now: datetime, dry_run: bool = False)
     """
     with workspace.lease("validate", now=now) as lease:
         disputes = [] if dry_run else _open_planned(workspace, now)
-        asked = gather(workspace, now=now)
-        judged = _judge(workspace, asked)
+        found = gather_moving(workspace, now=now)
+        asked = found.asked
+        ballots = [item.ballot for item in (*asked.values(), *found.lent.values())]
+        judged = _judge(workspace, ballots)
         written = _write(workspace, asked, judged, now, None if dry_run else lease)
         active = [r for r in workspace.records.rounds() if r.state in ("open", "collecting")]
         if not dry_run:
@@ -68,9 +72,10 @@ def judge_answers(workspace: Workspace, *, now: datetime, dry_run: bool = False)
         ]
         if not dry_run:
             _free(workspace, asked, judged, lease)
+            remember_judging(workspace, now, lease)
     checks = workspace.config.validate_
     annotators = rate_annotators(
-        [item.ballot for item in asked.values()],
+        ballots,
         workspace.labels.label_schema,
         floor=checks.skill_floor,
         fastest=checks.too_fast_seconds,
@@ -83,10 +88,10 @@ def judge_answers(workspace: Workspace, *, now: datetime, dry_run: bool = False)
     )
 
 
-def _judge(workspace: Workspace, asked: Mapping[str, Asked]) -> dict[str, Judgement]:
+def _judge(workspace: Workspace, ballots: Sequence[Ballot]) -> dict[str, Judgement]:
     seed = int(short_hash(workspace.config.select.seed, "validate", digits=12), 16)
     found = judge(
-        [item.ballot for item in asked.values()],
+        ballots,
         workspace.labels.label_schema,
         min_confidence=workspace.config.validate_.min_confidence,
         rng=np.random.default_rng(seed),
@@ -103,11 +108,11 @@ def _write(
 ) -> int:
     """Append verdicts that differ from those on file, each to the round that first asked."""
     changed: dict[str, list[Verdict]] = {}
-    for sample_id, judgement in judged.items():
-        home = asked[sample_id].rounds[0]
-        verdict = _verdict(judgement, workspace.labels.version, now)
-        if not _same(asked[sample_id].verdict, verdict, workspace.labels):
-            changed.setdefault(home, []).append(verdict)
+    for sample_id, one in asked.items():
+        if sample_id in judged:
+            verdict = _verdict(judged[sample_id], workspace.labels.version, now)
+            if not _same(one.verdict, verdict, workspace.labels):
+                changed.setdefault(one.rounds[0], []).append(verdict)
     if lease is not None:
         for round_id, verdicts in sorted(changed.items()):
             workspace.state.check_lease(lease)
@@ -314,9 +319,9 @@ def _free(
     """Tasks whose sample has a settled verdict are no longer in flight."""
     keys = [
         key
-        for sample_id, judgement in judged.items()
-        if judgement.status in SETTLED
-        for key in asked[sample_id].task_keys
+        for sample_id, one in asked.items()
+        if sample_id in judged and judged[sample_id].status in SETTLED
+        for key in one.task_keys
     ]
     if keys:
         workspace.state.finish_tasks(keys, lease)
