@@ -386,6 +386,17 @@ def test_removing_names_the_tasks_twice_and_leaves_the_check_to_the_tool():
     assert conditions["data.retrue_key"]["value"] is False
 
 
+def test_a_project_without_tasks_is_not_asked_to_remove_any():
+    studio = FakeStudio()
+    queue = studio.queue()
+    queue.add([task("t1")])
+    studio.tasks.clear()
+
+    queue.remove(["1"])
+
+    assert studio.actions == []
+
+
 def test_the_cursor_never_runs_ahead_of_when_reading_began():
     studio = FakeStudio()
     queue = studio.queue()

@@ -13,6 +13,8 @@ from faults.real.stack import Stack
 
 pytestmark = pytest.mark.service
 
+IMPORTS_CUT = (26, 42)  # seeds: the first import is done, and nobody hears of it
+
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
@@ -23,10 +25,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def test_faulty_rounds_lose_and_double_nothing(stack: Stack, tmp_path: Path):
     out = tmp_path / "results.jsonl"
 
-    Series(stack, out, lanes=2).run("rounds", range(6))
+    Series(stack, out, lanes=2).run("rounds", IMPORTS_CUT)
 
     faulty = [one for one in read_outcomes(out) if one.seed >= 0]
-    assert len(faulty) == 6
+    assert len(faulty) == len(IMPORTS_CUT)
     assert [one for one in faulty if not one.fine] == []
     assert all(one.same_digest for one in faulty)
 
@@ -34,9 +36,10 @@ def test_faulty_rounds_lose_and_double_nothing(stack: Stack, tmp_path: Path):
 def test_the_same_faults_harm_a_naive_push_and_collect(stack: Stack, tmp_path: Path):
     out = tmp_path / "results.jsonl"
 
-    Series(stack, out, lanes=2).run("naive", range(6))
+    Series(stack, out, lanes=2).run("naive", IMPORTS_CUT)
 
-    assert any(not one.fine for one in read_outcomes(out))
+    faulty = [one for one in read_outcomes(out) if one.seed >= 0]
+    assert all(one.copies_left + one.answered_copies for one in faulty)
 
 
 @pytest.mark.slow

@@ -26,6 +26,7 @@ __all__ = [
     "examine_mail",
     "examine_mlflow",
     "examine_prefect",
+    "examine_webhook",
 ]
 
 TIMEOUT = 20.0  # seconds
@@ -33,7 +34,7 @@ Clock = Callable[[], datetime]
 
 
 def examine_label_studio(client: LabelStudioClient, now: Clock) -> Iterator[Check]:
-    """Version, whose token it is, and whether its owner may manage projects.
+    """Version, clock, whose token of which kind it is, and how many projects it sees.
 
     Raises:
         QueueError: The token is refused, or this is no Label Studio.
@@ -70,7 +71,7 @@ def _get(url: str) -> httpx.Response:
     shown = without_passwords(url)
     try:
         reply = httpx.get(url, timeout=TIMEOUT)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ServiceUnavailable(
             f"{shown}: no MLflow server answers ({type(error).__name__}). Start it, or correct "
             "MLFLOW_TRACKING_URI."
@@ -154,6 +155,24 @@ def examine_ledger(url: str, now: Clock) -> Iterator[Check]:
         return
     check_schema(revision)
     yield Check(name="ledger", ok=True, detail=f"schema {revision}, no migration waits")
+
+
+def examine_webhook(url: str) -> Iterator[Check]:
+    """Whether the webhook's host answers; its path is a secret, and a POST would be a message.
+
+    Raises:
+        ServiceUnavailable: It does not answer.
+    """
+    try:
+        address = httpx.URL(url)
+        httpx.get(address.copy_with(raw_path=b"/", userinfo=b"", fragment=None), timeout=TIMEOUT)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ServiceUnavailable(
+            f"the webhook's host does not answer ({type(error).__name__}). Check notify.webhook, "
+            "the network and a proxy."
+        ) from None
+    detail = f"{address.host} answers; whether it takes messages, the first one tells"
+    yield Check(name="notify.webhook", ok=True, detail=detail)
 
 
 def examine_mail(mail: EmailNotifier) -> Iterator[Check]:

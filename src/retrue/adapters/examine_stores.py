@@ -54,7 +54,7 @@ def examine_s3_clock(now: Callable[[], datetime]) -> Iterator[Check]:
     url = _client().meta.endpoint_url
     try:
         theirs = date_of(httpx.get(url, timeout=TIMEOUT).headers)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise StoreError(
             f"{without_passwords(url)}: no S3 answers ({type(error).__name__}). Check "
             "AWS_ENDPOINT_URL and the network."
@@ -93,7 +93,7 @@ def _fetched(name: str, uri: str, link: str) -> Check:
     try:
         with httpx.stream("GET", link, timeout=TIMEOUT, follow_redirects=True) as reply:
             status, kind = reply.status_code, reply.headers.get("Content-Type", "no type")
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         status, kind = 0, type(error).__name__
     if status == 200:
         return Check(name=name, ok=True, detail=f"{uri} came as {kind} by a link without a login")

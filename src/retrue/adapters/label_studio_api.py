@@ -114,12 +114,12 @@ def condition(field: str, operator: str, kind: str, value: Json) -> dict[str, Js
     return {"filter": f"filter:tasks:{field}", "operator": operator, "type": kind, "value": value}
 
 
-def holds_answers(*, value: bool) -> dict[str, Json]:
-    """Whether a task holds answers, skips too: asked of the answers themselves.
+def holds_answers() -> dict[str, Json]:
+    """Tasks that hold answers, skips too: asked of the answers themselves.
 
     The server's counters `total_annotations` and `cancelled_annotations` are not to be believed.
     """
-    return condition("annotations_ids", "empty", "String", value=not value)
+    return condition("annotations_ids", "greater", "Number", 0)
 
 
 class LabelStudioApi:
@@ -180,7 +180,8 @@ class LabelStudioApi:
         conditions: list[Json] = [
             condition("id", "in_list", "List", ids),
             condition(f"data.{KEY}", "empty", "String", value=False),
-            holds_answers(value=False),
+            # Asked of the answers, too; in a project without any task it is a 500.
+            condition("annotations_ids", "empty", "String", value=True),
             condition("draft_exists", "equal", "Boolean", value=False),
         ]
         body: Json = {

@@ -177,7 +177,7 @@ class LabelStudioProjects:
     def _answered(self, project: int) -> list[ToolTask]:
         found = {
             task.id: task
-            for task in self._api.answered_tasks(project, [holds_answers(value=True)])[1]
+            for task in self._api.answered_tasks(project, [holds_answers()])[1]
             if task.annotations  # a filter that had no effect brings tasks without answers
         }
         return [found[number] for number in sorted(found)]

@@ -154,7 +154,8 @@ class LabelStudioQueue:
         of ours holds the same lease as who looks and removes, and tasks without our key stay.
         """
         ids = sorted({int(tool_id) for tool_id in tool_ids if tool_id.isdecimal()})
-        for project in self._projects() if ids else []:
+        projects = self._projects() if ids else []
+        for project in (one for one in projects if one.task_number != 0):
             for start in range(0, len(ids), CHUNK):
                 self._api.remove_tasks(project.id, ids[start : start + CHUNK])
 
@@ -265,7 +266,7 @@ class LabelStudioQueue:
         found: dict[int, ToolTask] = {}
         news = [] if after is None else [_changed_after(after)]
         if project.answers:
-            wanted = [holds_answers(value=True), *news]
+            wanted = [holds_answers(), *news]
             for task in self._api.answered_tasks(project.id, wanted)[1]:
                 if after is None or task.updated_at is None or task.updated_at > after:
                     found[task.id] = task

@@ -79,6 +79,8 @@ def _servers(workspace: Workspace) -> Iterator[Look]:
     yield "Prefect", lambda: servers.examine_prefect(root, config.project, os.environ, clock)
     if config.store.ledger is not None:
         yield "ledger", lambda: servers.examine_ledger(ledger_url(root, config), clock)
+    if (hook := config.notify.webhook) is not None:
+        yield "notify.webhook", lambda: servers.examine_webhook(hook.get_secret_value())
     if (mail := mail_notifier(config)) is not None:
         yield "notify.email", lambda: servers.examine_mail(mail)
 

@@ -100,6 +100,7 @@ class Workers:
     kills: Sequence[Fault]
     now: datetime = FIRST
     pid: int | None = None
+    rest: Callable[[], None] = lambda: None  # hours pass: what was under way has ended
 
     def kill(self) -> None:
         """End the process that works now, as `kill -9` does."""
@@ -225,6 +226,7 @@ def proxied(
         workers = Workers(place, outcome, of["process"])
         for script in scripts.values():
             script.kill = workers.kill
+        workers.rest = tool_proxy.rest
         ledger.restart = lambda: restart(bench.database)
         yield place, workers
         outcome.fired += [fault.name for script in scripts.values() for fault in script.fired]

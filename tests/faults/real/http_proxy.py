@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from faults.real.script import Fault, Script
@@ -93,6 +93,7 @@ class HttpProxy:
     kinds: Callable[[Message], list[str]]
     xml: bool  # errors speak as S3 does
     listener: socket.socket
+    under_way: list[Message] = field(default_factory=list)  # requests the server works on
 
     @property
     def address(self) -> str:
@@ -143,10 +144,20 @@ class HttpProxy:
         reset(client)
 
     def _forward(self, request: Message) -> Message:
-        with socket.create_connection(self.upstream, UPSTREAM_SECONDS) as server:
-            server.sendall(request.wire())
-            with server.makefile("rb") as source:
-                return read_message(source, answers=request.method)
+        self.under_way.append(request)
+        try:
+            with socket.create_connection(self.upstream, UPSTREAM_SECONDS) as server:
+                server.sendall(request.wire())
+                with server.makefile("rb") as source:
+                    return read_message(source, answers=request.method)
+        finally:
+            self.under_way.remove(request)
+
+    def rest(self) -> None:
+        """Wait until the server has done all that callers gave up on."""
+        end = time.monotonic() + UPSTREAM_SECONDS
+        while self.under_way and time.monotonic() < end:
+            time.sleep(0.05)
 
     def _refusal(self, status: bytes, *more: tuple[bytes, bytes]) -> bytes:
         body = (_SLOW_DOWN if status.startswith(b"503") else _INTERNAL) if self.xml else _JSON

@@ -122,6 +122,7 @@ def _live(bench: Bench, plan: Plan, place: Place, workers: Workers, crowd: Crowd
     for fault in locks:
         _leave_lock(place, fault)
         workers.outcome.fired.append(fault.name)
+    workers.rest()
     if not workers.until_done(*CLOSING):
         return False
     moved = f"{place.name}/log/moved.parquet"

@@ -85,6 +85,7 @@ def _ours(plan: Plan, place: Place, workers: Workers, crowd: Crowd) -> None:
             workers.outcome.fired.append(hints[0].name)
         else:
             crowd.work()
+    workers.rest()
     if done and workers.until_done(*LAST_TICK):
         _read_version(place, workers.outcome)
 

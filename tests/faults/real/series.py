@@ -51,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     with _stack(asked.stack) as stack:
         if asked.suites == ["keep"]:
             _keep_running(stack, asked.stack or Path("stack.json"))
+            return 0
         series = Series(stack, asked.out, lanes=asked.lanes)
         signal.signal(signal.SIGTERM, series.stop)
         signal.signal(signal.SIGINT, series.stop)
@@ -78,9 +79,11 @@ def _keep_running(stack: Stack, file: Path) -> None:
     """Leave the stack running for other series, until SIGTERM."""
     file.touch(mode=0o600)
     file.write_text(json.dumps(asdict(stack)), encoding="utf-8")
-    signal.sigwait({signal.SIGTERM, signal.SIGINT})
+    over = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: over.set())
+    signal.signal(signal.SIGINT, lambda *_: over.set())
+    over.wait()
     file.unlink()
-    sys.exit(0)
 
 
 class Series:
