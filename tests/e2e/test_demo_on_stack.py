@@ -5,6 +5,7 @@ Minutes, even on a quiet machine.
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -128,13 +129,22 @@ def test_the_models_are_on_the_server(told: Told, workspace: Workspace):
     assert httpx.get(url, params={"run_id": champion.run_id}, timeout=60).status_code == 200
 
 
-def retrue(*words: str) -> str:
+def test_doctor_finds_every_service_in_order(told: Told):
+    checks = json.loads(retrue("-C", str(told.root), "doctor", "--json", **told.environment))
+
+    assert [check for check in checks if not check["ok"]] == []
+    asked = {"S3 clock", "media in a browser", "DVC remote", "Label Studio", "model registry"}
+    assert asked | {"queue", "Prefect", "ledger"} <= {check["name"] for check in checks}
+
+
+def retrue(*words: str, **environment: str) -> str:
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     done = subprocess.run(
         [sys.executable, "-m", "retrue.cli", *words],
         capture_output=True,
         text=True,
         timeout=LONGEST,
-        env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+        env=ours | environment,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
