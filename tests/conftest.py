@@ -8,15 +8,34 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
+from retrue.stack.label_studio import DATABASE
 from services import postgresql, seaweedfs
 from services.label_studio import LabelStudioServer, running
 
 
 @pytest.fixture(scope="session")
-def label_studio_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudioServer]:
+def label_studio_on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudioServer]:
     """A real Label Studio, started when the first test of a run asks for it."""
     with running(tmp_path_factory.mktemp("label-studio")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def label_studio_on_postgresql(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[LabelStudioServer]:
+    """As a team runs it, and as `retrue stack` does."""
+    with (
+        postgresql.running(DATABASE) as database,
+        running(tmp_path_factory.mktemp("label-studio-postgresql"), database.service) as server,
+    ):
+        yield server
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def label_studio_server(request: pytest.FixtureRequest) -> LabelStudioServer:
+    """The one, then the other: filters, ids and times differ between them."""
+    return request.getfixturevalue(f"label_studio_on_{request.param}")
 
 
 @pytest.fixture(scope="session")

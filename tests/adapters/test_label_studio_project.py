@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -63,9 +64,9 @@ class Server:
         return {"count": 1, "results": [project]}
 
     def _tasks(self, request: httpx.Request) -> Any:
-        if "cancelled" in request.url.params["query"]:
-            return {"total": 0, "tasks": []}
-        self.readings += 1
+        filters = json.loads(request.url.params["query"])["filters"]["items"]
+        (last,) = [item["value"] for item in filters if item["filter"] == "filter:tasks:id"]
+        self.readings += last == 0
         lost = 1 if self.readings <= self.missed else 0
         tasks = [
             {"id": one["id"], "data": {"t": "x"}, "annotations": [one]}
@@ -73,6 +74,7 @@ class Server:
         ]
         # A filter that is not obeyed brings tasks nobody answered.
         tasks.append({"id": 99, "data": {"t": "y"}, "annotations": []})
+        tasks = [task for task in tasks if task["id"] > last]
         return {"total": len(tasks), "tasks": tasks}
 
     def _webhooks(self, request: httpx.Request) -> Any:

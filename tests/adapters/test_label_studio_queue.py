@@ -27,7 +27,7 @@ def golden(name: str) -> Any:
 
 
 class FakeStudio:
-    """Keeps projects and tasks as the server does; filters by key and by nothing else."""
+    """Keeps projects and tasks as the server does; filters by key and number, nothing else."""
 
     def __init__(self) -> None:
         self.projects: list[dict[str, Any]] = []
@@ -37,7 +37,8 @@ class FakeStudio:
         self.actions: list[Any] = []
         self.asked: list[str] = []  # method and path
         self.ignores_filters = False
-        self.total_off = 0
+        self.ignores_numbers = False
+        self.counted: Callable[[], None] = lambda: None  # what happens before a page is read
         self.fault: Callable[[str], httpx.Response | None] = lambda _: None
         self.now = datetime(2026, 11, 20, 21, 0, 0, tzinfo=UTC)
         self.while_asleep: Callable[[], None] = lambda: None
@@ -69,7 +70,7 @@ class FakeStudio:
 
     def _answer(self, call: str, params: httpx.QueryParams, body: Any) -> Any:
         if call == "GET /api/projects/":
-            return {"count": len(self.projects), "results": [*map(self._counted, self.projects)]}
+            return self._projects_page(params)
         if call == "POST /api/projects/":
             self.projects.append({"id": len(self.projects) + 1, **body})
             return self.projects[-1]
@@ -87,7 +88,7 @@ class FakeStudio:
         if call == "GET /api/users/":
             return self.users
         assert call == "GET /api/tasks/"
-        return self._page(params)
+        return self._tasks_page(params)
 
     def _counted(self, project: dict[str, Any]) -> dict[str, Any]:
         mine = [task for task in self.tasks if task["project"] == project["id"]]
@@ -99,15 +100,29 @@ class FakeStudio:
             **project,
         }
 
-    def _page(self, params: httpx.QueryParams) -> Any:
+    def _matching(self, params: httpx.QueryParams) -> list[dict[str, Any]]:
         found = [task for task in self.tasks if task["project"] == int(params["project"])]
         filters = self.views.get(int(params.get("view", 0)), json.loads(params.get("query", "{}")))
         for item in filters.get("filters", filters).get("items", []):
             if item["filter"] == "filter:tasks:data.retrue_key" and not self.ignores_filters:
                 found = [t for t in found if t["data"].get("retrue_key") in item["value"]]
-        size, page = int(params["page_size"]), int(params["page"])
-        tasks = found[(page - 1) * size : page * size]
-        return {"total": len(found) + self.total_off, "tasks": tasks}
+            if item["filter"] == "filter:tasks:id" and not self.ignores_numbers:
+                found = [t for t in found if t["id"] > item["value"]]
+            if item["filter"] == "filter:tasks:annotations_ids" and item["operator"] == "greater":
+                found = [t for t in found if t["annotations"]]
+        return found
+
+    def _tasks_page(self, params: httpx.QueryParams) -> Any:
+        total = len(self._matching(params))
+        self.counted()
+        return {"total": total, "tasks": _sliced(self._matching(params), params, total)}
+
+    def _projects_page(self, params: httpx.QueryParams) -> Any:
+        total = len(self.projects)
+        self.counted()
+        newest_first = params.get("ordering") != "id"
+        listed = sorted(self.projects, key=lambda one: one["id"], reverse=newest_first)
+        return {"count": total, "results": [*map(self._counted, _sliced(listed, params, total))]}
 
     def add(self, project: int, *data: dict[str, Any], annotations: Any = ()) -> None:
         self.tasks += [
@@ -124,6 +139,14 @@ class FakeStudio:
             }
             for place, item in enumerate(data, start=1)
         ]
+
+
+def _sliced(
+    found: list[dict[str, Any]], params: httpx.QueryParams, total: int
+) -> list[dict[str, Any]]:
+    """A page as Django cuts it: never behind what was counted."""
+    size, page = int(params["page_size"]), int(params["page"])
+    return found[(page - 1) * size : min(page * size, total)]
 
 
 def task(key: str, **display: str) -> QueueTask:
@@ -297,13 +320,70 @@ def test_a_draft_nobody_looked_for_protects_a_task():
     assert copy.answered
 
 
-def test_a_count_that_does_not_match_is_never_taken_for_an_answer():
+def test_a_task_that_is_answered_while_a_page_is_read_pushes_no_other_answer_out():
+    studio = FakeStudio()
+    queue = studio.queue()
+    queue.add([task("t1"), task("t2"), task("t3")])
+    skipped = golden("annotation_skipped")
+    for late in studio.tasks[1:]:
+        late["annotations"] = [{**skipped, "id": late["id"]}]
+
+    def somebody_answers() -> None:
+        if studio.asked[-1] == "GET /api/tasks/":
+            studio.tasks[0].update(annotations=[{**skipped, "id": 1}])
+
+    studio.counted = somebody_answers
+
+    observed = queue.answers("")
+
+    # The page has room for two; the first task is a third that begins to match.
+    assert {answer.task_key for answer in observed.answers} >= {"t2", "t3"}
+
+
+def test_a_project_that_is_made_while_they_are_listed_hides_none_of_ours():
     studio = FakeStudio()
     queue = studio.queue()
     queue.add([task("t1")])
-    studio.total_off = 1
+    others = iter(range(7, 99))
+    studio.counted = lambda: studio.projects.append({"id": next(others), "title": "a stranger's"})
 
-    with pytest.raises(ServiceUnavailable, match="expected 2"):
+    assert [copy.task_key for copy in queue.tasks(["t1"])] == ["t1"]
+
+
+def test_projects_on_several_pages_are_listed_until_two_lists_agree():
+    studio = FakeStudio()
+    queue = studio.queue()
+    studio.projects = [{"id": number, "title": "a stranger's"} for number in range(1, 101)]
+    queue.add([task("t1")])
+    studio.projects += [{"id": number, "title": "a stranger's"} for number in range(102, 151)]
+    pages = iter(range(99))
+
+    def one_goes() -> None:
+        if next(pages) == 1:  # ours was the first of the second page, and slips to the first
+            del studio.projects[0]
+
+    studio.counted = one_goes
+
+    assert queue.held(["t1"]) == 1
+
+
+def test_tasks_behind_a_full_page_are_read_too(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("retrue.adapters.label_studio_api.LIGHT_PAGE", 2)
+    studio = FakeStudio()
+    queue = studio.queue()
+    keys = [f"t{number}" for number in range(5)]
+    queue.add([task(key) for key in keys])
+
+    assert [copy.task_key for copy in queue.tasks(keys)] == keys
+
+
+def test_a_server_that_does_not_look_at_numbers_is_refused():
+    studio = FakeStudio()
+    queue = studio.queue()
+    queue.add([task("t1")])
+    studio.ignores_numbers = True
+
+    with pytest.raises(QueueError, match="behind number 1"):
         queue.tasks(["t1"])
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from retrue.adapters.label_studio_api import LabelStudioApi
 from retrue.adapters.label_studio_client import LabelStudioClient
 from retrue.adapters.label_studio_config import Page
 from retrue.adapters.queue_label_studio import FULL, LabelStudioQueue
@@ -121,6 +122,34 @@ def test_every_page_we_make_is_taken_by_the_server(labels: Labels, page: Page, c
     queue.add([task("t1", body="<b>x</b>")])
 
     assert len(queue.tasks(["t1"])) == 1
+
+
+def test_full_pages_are_followed_by_number_to_the_end(
+    people: LabelStudioPeople, connect: Connect, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("PAGE", "LIGHT_PAGE"):
+        monkeypatch.setattr(f"retrue.adapters.label_studio_api.{name}", 2)
+    # So long that the question is a view, and each page a question of its own.
+    keys = [f"{number}-{'x' * 400}" for number in range(5)]
+    queue = connect()
+    queue.add([task(key) for key in keys])
+    for key in keys:
+        people.answer(key, "ann", '"cat"')
+
+    assert [copy.task_key for copy in queue.tasks(keys)] == keys
+    assert len(queue.answers("").answers) == len(queue.answer_ids(keys)) == len(keys)
+
+
+def test_projects_are_listed_oldest_first(label_studio_server: LabelStudioServer, connect: Connect):
+    for overlap in (1, 2):
+        key = replace(CROWD, overlap=overlap)
+        connect().add([QueueTask(task_key=str(overlap), project=key, display={}, media_uri=None)])
+    client = LabelStudioClient(label_studio_server.url, label_studio_server.token)
+
+    numbers = [project.id for project in LabelStudioApi(client).projects()]
+
+    assert numbers == sorted(numbers)
+    assert len(numbers) > 1
 
 
 def test_a_draft_protects_a_task(people: LabelStudioPeople, connect: Connect):

@@ -85,11 +85,14 @@ def label_studio(server: LabelStudioServer, folder: Path) -> Bench:
 BENCHES: dict[str, Callable[[pytest.FixtureRequest, Path], Bench]] = {
     "files": lambda _, folder: embedded(FileQueue(folder / "queue")),
     "memory": lambda _, __: embedded(MemoryQueue()),
-    "label_studio": lambda request, folder: label_studio(
-        request.getfixturevalue("label_studio_server"), folder
+    "label_studio_on_postgresql": lambda request, folder: label_studio(
+        request.getfixturevalue("label_studio_on_postgresql"), folder
+    ),
+    "label_studio_on_sqlite": lambda request, folder: label_studio(
+        request.getfixturevalue("label_studio_on_sqlite"), folder
     ),
 }
-REAL = {"label_studio"}
+REAL = {"label_studio_on_postgresql", "label_studio_on_sqlite"}
 
 
 @pytest.fixture(

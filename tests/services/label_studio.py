@@ -12,6 +12,7 @@ from pathlib import Path
 
 from retrue.stack.label_studio import ADMIN, LabelStudio
 from retrue.stack.packages import install
+from retrue.stack.postgresql import PostgreSQL
 from retrue.stack.process import LOG
 from services.packages import place, started
 
@@ -31,9 +32,14 @@ class LabelStudioServer:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[LabelStudioServer]:
-    """Start a server on an empty `folder`; stop it, and nothing else, at the end."""
-    service = LabelStudio(site=place(LabelStudio, folder))  # on SQLite: one process less
+def running(folder: Path, database: PostgreSQL | None = None) -> Iterator[LabelStudioServer]:
+    """Start a server on an empty `folder`; stop it, and nothing else, at the end.
+
+    Args:
+        folder: Its home.
+        database: Runs, and has the database `DATABASE`; None: SQLite, one process less.
+    """
+    service = LabelStudio(site=place(LabelStudio, folder), postgresql=database)
     with started(service) as process:
         yield LabelStudioServer(
             url=service.url,

@@ -29,21 +29,24 @@ class PostgresServer:
     version: str  # as the program says it, such as "postgres (PostgreSQL) 18.4"
     pid: int
     log: Path
+    service: PostgreSQL
 
 
 @contextmanager
-def running() -> Iterator[PostgresServer]:
-    """Start a server on empty data; stop it, and nothing else, at the end."""
+def running(*databases: str) -> Iterator[PostgresServer]:
+    """Start a server on empty data, with `databases`; stop it, and nothing else, at the end."""
     # Not below pytest's folder: that one is closed to the other user PostgreSQL needs under root.
     with tempfile.TemporaryDirectory(prefix="retrue-postgresql-") as name:
         folder = Path(name)
-        service = PostgreSQL(site=place(PostgreSQL, folder), durable=False)
+        site = place(PostgreSQL, folder)
+        service = PostgreSQL(site=site, databases=databases, durable=False)
         with started(service) as process:
             yield PostgresServer(
                 url=service.url("postgres"),
                 version=service.version,
                 pid=process.pid,
                 log=folder / LOG,
+                service=service,
             )
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from faults.cuts import Cuts, Killed, cut
+from retrue.adapters.queue_memory import MemoryQueue
 from retrue.core.answers import live_answers
+from retrue.ports import ObservedAnswers
 from retrue.records import Answer, ProjectKey, QueueTask
 from retrue.steps.collect import CURSOR, UNKNOWN, CollectReport, collect_answers
 from retrue.steps.ingest import ingest_windows
@@ -180,6 +184,55 @@ def test_with_the_ledger_lost_nothing_is_written_twice_and_deletions_are_still_f
 
     assert (report.new, report.deleted, report.unknown) == (2, 1, 0)
     assert len(on_file(world)) == 8 + 2 + 1
+
+
+@dataclass
+class HidesOne:
+    """A queue that leaves an answer out of what is new, as a page that shifts while it is read."""
+
+    queue: MemoryQueue
+    hidden: str = ""  # an answer's id
+    more: int = 0  # answers that it counts, and never shows
+    reads: list[str] = field(default_factory=list)  # cursors
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.queue, name)
+
+    def count(self) -> int:
+        return self.queue.count() + self.more
+
+    def answers(self, cursor: str) -> ObservedAnswers:
+        self.reads.append(cursor)
+        seen = self.queue.answers(cursor)
+        kept = [one for one in seen.answers if cursor == "" or one.answer_id != self.hidden]
+        return replace(seen, answers=tuple(kept))
+
+
+def test_an_answer_that_the_tool_counts_and_did_not_show_is_looked_for_among_all(tmp_path: Path):
+    world = asked(tmp_path)
+    world.people_answer(EXPERTS, limit=3)
+    collect(world)
+    hidden = world.queue.answer(first_task(world), "ann", '"left"', now=world.now)
+    world.people_answer(EXPERTS, limit=2)
+    tool = HidesOne(world.queue, hidden)
+
+    report = collect_answers(replace(world.workspace(), queue=tool), now=world.now)
+
+    assert report.new == 3
+    assert hidden in {answer.answer_id for answer in on_file(world)}
+    assert [cursor == "" for cursor in tool.reads] == [False, True]
+
+
+def test_a_tool_that_counts_more_than_it_ever_shows_is_not_read_whole_every_time(tmp_path: Path):
+    world = asked(tmp_path)
+    world.people_answer(EXPERTS, limit=3)
+    collect(world)
+    tool = HidesOne(world.queue, more=1)
+
+    for _ in range(3):
+        collect_answers(replace(world.workspace(), queue=tool), now=world.sleep(hours=1))
+
+    assert tool.reads.count("") == 1
 
 
 def test_a_dry_run_counts_and_writes_nothing(tmp_path: Path):

@@ -11,6 +11,7 @@ from typing import cast
 from pydantic import BaseModel, Field
 
 from retrue.adapters.label_studio_client import LabelStudioClient, NotFound
+from retrue.errors import QueueError, ServiceUnavailable
 from retrue.records import Json
 
 __all__ = [
@@ -25,8 +26,10 @@ __all__ = [
 ]
 
 KEY = "retrue_key"  # name of our key in a task's data
+PROJECTS = 100  # a page of them; the server gives no more
+LISTINGS = 5  # of all projects, until two agree
 PAGE = 500  # tasks with their answers
-LIGHT_PAGE = 2_500  # tasks with a few fields only: 0.3 s per thousand
+LIGHT_PAGE = 5_000  # tasks with a few fields only: 0.3 s per thousand
 LONGEST_QUERY = 1_500  # characters; servers refuse long addresses
 LOOKUP = "lookup"  # title of a view that lives for one question
 
@@ -135,20 +138,41 @@ class LabelStudioApi:
         return self._client.server_time
 
     def projects(self) -> list[ToolProject]:
-        """Every project the token's user sees."""
+        """Every project the token's user sees; one that is made meanwhile may be missing.
+
+        Raises:
+            ServiceUnavailable: Several pages of them, that shift whenever they are read.
+        """
+        found = self._projects()
+        for _ in range(LISTINGS):
+            if len(found) <= PROJECTS:  # one page is one look
+                return list(found.values())
+            before, found = found.keys(), self._projects()
+            if before == found.keys():
+                return list(found.values())
+        raise ServiceUnavailable(
+            f"Label Studio's {len(found)} projects changed whenever they were listed. Try again."
+        )
+
+    def _projects(self) -> dict[int, ToolProject]:
+        """By number, oldest first.
+
+        A page is counted before it is read: if a project is made between the two, the last of the
+        page is left out. That must be the new one.
+        """
         found: dict[int, ToolProject] = {}
         counters = "task_number,total_annotations_number,skipped_annotations_number"
         names = f"id,title,description,label_config,expert_instruction,{counters}"
         page, wanted = 1, 1
         while len(found) < wanted:
-            params = {"page": page, "page_size": 100, "include": names}
+            params = {"page": page, "page_size": PROJECTS, "ordering": "id", "include": names}
             try:
                 reply = self._client.get("/api/projects/", _Projects, params)
             except NotFound:
                 break  # one was deleted while we looked, so there is no such page
             found |= {project.id: project for project in reply.results}
             page, wanted = page + 1, reply.count
-        return [found[number] for number in sorted(found)]
+        return found
 
     def create_project(self, settings: Mapping[str, Json]) -> ToolProject:
         """A new project; not tried twice."""
@@ -196,28 +220,20 @@ class LabelStudioApi:
     ) -> tuple[int, list[ToolTask]]:
         """How many tasks match, and one of them."""
         with self._lookup(project, conditions) as view:
-            reply = self._page(project, {**view, "include": "id,data"}, page=1, size=1)
+            reply = self._page(project, {**view, "include": "id,data"}, size=1)
         return reply.total, reply.tasks
 
-    def light_tasks(
-        self, project: int, conditions: Sequence[dict[str, Json]]
-    ) -> tuple[int, list[ToolTask]]:
-        """How many tasks match, and those found: id, data and counters only."""
+    def light_tasks(self, project: int, conditions: Sequence[dict[str, Json]]) -> list[ToolTask]:
+        """All tasks that match, by number: id, data, and whether something is in them."""
         names = "id,data,annotations_ids,draft_exists"
-        params: dict[str, str | int] = {"include": names}
-        with self._lookup(project, conditions) as view:
-            return self._pages(project, LIGHT_PAGE, {**params, **view})
+        return self._all(project, conditions, {"include": names}, size=LIGHT_PAGE)
 
-    def answered_tasks(
-        self, project: int, conditions: Sequence[dict[str, Json]]
-    ) -> tuple[int, list[ToolTask]]:
-        """How many tasks match, and those found, with their answers."""
+    def answered_tasks(self, project: int, conditions: Sequence[dict[str, Json]]) -> list[ToolTask]:
+        """All tasks that match, by number, with their answers."""
         # The list of fields to include is applied to the annotations inside, too.
         inside = "result,completed_by,was_cancelled,lead_time"
         names = f"id,data,updated_at,annotations,{inside}"
-        params: dict[str, str | int] = {"fields": "all", "include": names}
-        with self._lookup(project, conditions) as view:
-            return self._pages(project, PAGE, {**params, **view})
+        return self._all(project, conditions, {"fields": "all", "include": names}, size=PAGE)
 
     def emails(self) -> dict[int, str]:
         """User id -> e-mail, of everybody in the organisation."""
@@ -242,20 +258,44 @@ class LabelStudioApi:
             finally:
                 self._client.delete(f"/api/dm/views/{view.id}/")
 
-    def _page(
-        self, project: int, params: Mapping[str, str | int], *, page: int, size: int
-    ) -> _Tasks:
-        where = {"project": project, "page": page, "page_size": size, "resolve_uri": "false"}
-        return self._client.get("/api/tasks/", _Tasks, {**params, **where})
+    def _all(
+        self,
+        project: int,
+        conditions: Sequence[dict[str, Json]],
+        fields: Mapping[str, str],
+        *,
+        size: int,
+    ) -> list[ToolTask]:
+        """Page after page, each behind the last number that was seen, until one is empty.
 
-    def _pages(
-        self, project: int, size: int, params: Mapping[str, str | int]
-    ) -> tuple[int, list[ToolTask]]:
-        found: dict[int, ToolTask] = {}
-        page, total = 1, 1
-        # By the total: a page past the end is a 404.
-        while (page - 1) * size < total:
-            reply = self._page(project, params, page=page, size=size)
-            found |= {task.id: task for task in reply.tasks}
-            page, total = page + 1, reply.total
-        return total, [found[number] for number in sorted(found)]
+        Pages by number would shift when a task comes or goes. And a page is counted before it is
+        read: when a task begins to match between the two, the last of the page is left out, which
+        the next page then begins with.
+
+        Raises:
+            ServiceUnavailable: The project went away meanwhile.
+            QueueError: The server does not look at what it is asked for.
+        """
+        found: list[ToolTask] = []
+        while True:
+            last = found[-1].id if found else 0
+            behind = condition("id", "greater", "Number", last)
+            try:
+                with self._lookup(project, [*conditions, behind]) as view:
+                    tasks = self._page(project, {**fields, **view}, size=size).tasks
+            except NotFound as error:
+                raise ServiceUnavailable(
+                    f"Label Studio's project {project} went away while it was read. Run it again."
+                ) from error
+            if not tasks:
+                return found
+            found += sorted(tasks, key=lambda task: task.id)
+            if found[-len(tasks)].id <= last:
+                raise QueueError(
+                    f"Label Studio's project {project}: expected tasks behind number {last}, got "
+                    "others. retrue was tried with 1.23; is it another version?"
+                )
+
+    def _page(self, project: int, params: Mapping[str, str | int], *, size: int) -> _Tasks:
+        where = {"project": project, "page": 1, "page_size": size, "resolve_uri": "false"}
+        return self._client.get("/api/tasks/", _Tasks, {**params, **where})

@@ -175,12 +175,9 @@ class LabelStudioProjects:
         return sum(one.answers for one in self._api.projects() if one.id == project)
 
     def _answered(self, project: int) -> list[ToolTask]:
-        found = {
-            task.id: task
-            for task in self._api.answered_tasks(project, [holds_answers()])[1]
-            if task.annotations  # a filter that had no effect brings tasks without answers
-        }
-        return [found[number] for number in sorted(found)]
+        tasks = self._api.answered_tasks(project, [holds_answers()])
+        # A filter that had no effect brings tasks without answers.
+        return [task for task in tasks if task.annotations]
 
     def _task(self, task: ToolTask) -> ForeignTask:
         answers = sorted(task.annotations, key=lambda one: (one.updated_at, one.id))

@@ -7,7 +7,7 @@ by another when it is full. A task carries our opaque key and what its page show
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
@@ -22,7 +22,7 @@ from retrue.adapters.label_studio_api import (
     condition,
     holds_answers,
 )
-from retrue.adapters.label_studio_client import LabelStudioClient, NotFound
+from retrue.adapters.label_studio_client import LabelStudioClient
 from retrue.adapters.label_studio_config import (
     Page,
     answer_value,
@@ -196,7 +196,7 @@ class LabelStudioQueue:
             for project in self._projects()
             if project.answers
             for chunk in _chunks(keys)
-            for task in self._api.answered_tasks(project.id, _asked_for(chunk))[1]
+            for task in self._api.answered_tasks(project.id, _asked_for(chunk))
             if task.key in chunk
             for given in task.annotations
         }
@@ -239,38 +239,18 @@ class LabelStudioQueue:
 
     def _copies(self, project: int, keys: frozenset[str]) -> list[ToolTask]:
         """Our tasks of one project; lists the whole project if the filter had no effect."""
-        found = self._complete(project, _asked_for(keys))
+        found = self._api.light_tasks(project, _asked_for(keys))
         if any(task.key not in keys for task in found):
-            found = self._complete(project, [])
+            found = self._api.light_tasks(project, [])
         return [task for task in found if task.key in keys]
 
-    def _complete(
-        self, project: int, conditions: Sequence[dict[str, Json]], *, tries: int = 2
-    ) -> list[ToolTask]:
-        """All that match, counted: pages that shift while we read them are read again."""
-        total = 0
-        for _ in range(tries):
-            try:
-                total, found = self._api.light_tasks(project, conditions)
-            except NotFound:  # a page, or the project, went away while we looked
-                continue
-            if len(found) == total:
-                return found
-        raise ServiceUnavailable(
-            f"Label Studio's project {project} changes while it is read (expected {total} tasks). "
-            "Try again when it rests."
-        )
-
-    def _changed(self, project: ToolProject, after: datetime | None) -> Iterable[ToolTask]:
+    def _changed(self, project: ToolProject, after: datetime | None) -> Iterator[ToolTask]:
         """Tasks that hold answers and changed after a time, each once."""
-        found: dict[int, ToolTask] = {}
         news = [] if after is None else [_changed_after(after)]
         if project.answers:
-            wanted = [holds_answers(), *news]
-            for task in self._api.answered_tasks(project.id, wanted)[1]:
+            for task in self._api.answered_tasks(project.id, [holds_answers(), *news]):
                 if after is None or task.updated_at is None or task.updated_at > after:
-                    found[task.id] = task
-        return found.values()
+                    yield task
 
     def _answer(self, task: ToolTask, given: Annotation, *, one: bool) -> Answer:
         return Answer(

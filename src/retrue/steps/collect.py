@@ -1,7 +1,8 @@
 """collect: bring answers home, every observed state of each, before any cursor moves.
 
 The round's files come first, the cursor after: a cut in between shows the same answers again, and
-they are recognised by (answer id, revision). Answers to tasks we do not know are kept too.
+they are recognised by (answer id, revision). Answers to tasks we do not know are kept too. If the
+tool counted more answers than came, all of it is read once more.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ UNKNOWN = "unknown"  # the folder of answers to tasks that are not ours
 CURSOR = "collect/cursor"
 LIVE = "collect/live"
 ORPHANS = "collect/orphans"  # answers that stand though their task left the tool
+SURPLUS = "collect/surplus"  # answers that the tool counts, and does not show when asked for all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,32 +61,27 @@ def _collect(
     workspace: Workspace, now: datetime, *, sweep: bool, lease: Lease | None
 ) -> CollectReport:
     cursor = workspace.state.value(CURSOR)
-    observed = workspace.queue.answers(cursor if isinstance(cursor, str) else "")
-    homes = _homes(workspace, {answer.task_key for answer in observed.answers})
-    by_round: dict[str, list[Answer]] = {}
-    for answer in observed.answers:
-        by_round.setdefault(homes.get(answer.task_key, UNKNOWN), []).append(answer)
-    live = _counted(workspace)
-    if lease is not None and by_round:
-        # A cut before the new counts are kept must not leave the old ones: a deletion would hide.
-        others = {name: count for name, count in live.items() if name not in by_round}
-        workspace.state.set_value(LIVE, dict(others), lease)
-    fresh = {
-        round_id: _append(workspace, round_id, answers, now, lease)
-        for round_id, answers in sorted(by_round.items())
-    }
-    live |= _live_by_round(workspace, by_round.keys() | _asked_in_tool(workspace) - live.keys())
+    held = workspace.queue.count()
+    seen = _bring(workspace, cursor if isinstance(cursor, str) else "", now, lease)
+    fresh = dict(seen.fresh)
+    if lease is not None:
+        known, missing = _number(workspace, SURPLUS), _missing(workspace, held)
+        if missing > known:
+            every = _bring(workspace, "", now, lease)
+            fresh |= {name: _sum(fresh.get(name), found) for name, found in every.fresh.items()}
+            missing = _missing(workspace, held)
+        if missing != known:
+            workspace.state.set_value(SURPLUS, missing, lease)
     deleted: dict[str, int] = {}
-    orphans = workspace.state.value(ORPHANS)
-    expected = sum(live.values()) - (orphans if isinstance(orphans, int) else 0)
-    if sweep or workspace.queue.count() < expected:
+    live, orphans = _live(workspace), _number(workspace, ORPHANS)
+    if sweep or workspace.queue.count() < sum(live.values()) - orphans:
         deleted, orphans = _sweep(workspace, now, lease)
         live = _live_by_round(workspace, _asked_in_tool(workspace))
         if lease is not None:
             workspace.state.set_value(ORPHANS, orphans, lease)
     if lease is not None:
         workspace.state.set_value(LIVE, dict(live), lease)
-        workspace.state.set_value(CURSOR, observed.cursor, lease)
+        workspace.state.set_value(CURSOR, seen.cursor, lease)
     return CollectReport(
         new=sum(first for _, first in fresh.values()),
         changed=sum(states - first for states, first in fresh.values()),
@@ -94,6 +91,43 @@ def _collect(
             sorted({name for name, (states, _) in fresh.items() if states} | set(deleted))
         ),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Brought:
+    """What one reading of the tool added to the files."""
+
+    fresh: dict[str, tuple[int, int]]  # round -> how many states, and how many answers are new
+    cursor: str
+
+
+def _bring(workspace: Workspace, cursor: str, now: datetime, lease: Lease | None) -> _Brought:
+    """Read the answers since `cursor` and append what is not on file yet."""
+    observed = workspace.queue.answers(cursor)
+    homes = _homes(workspace, {answer.task_key for answer in observed.answers})
+    by_round: dict[str, list[Answer]] = {}
+    for answer in observed.answers:
+        by_round.setdefault(homes.get(answer.task_key, UNKNOWN), []).append(answer)
+    if lease is not None and by_round:
+        # A cut before the new counts are kept must not leave the old ones: a deletion would hide.
+        counted = _counted(workspace).items()
+        others = {name: count for name, count in counted if name not in by_round}
+        workspace.state.set_value(LIVE, dict(others), lease)
+    fresh = {
+        round_id: _append(workspace, round_id, answers, now, lease)
+        for round_id, answers in sorted(by_round.items())
+    }
+    return _Brought(fresh=fresh, cursor=observed.cursor)
+
+
+def _missing(workspace: Workspace, held: int) -> int:
+    """How many of the answers that the tool held before we read are not on file now."""
+    there = sum(_live(workspace).values()) - _number(workspace, ORPHANS)
+    return max(held - there, 0)
+
+
+def _sum(one: tuple[int, int] | None, other: tuple[int, int]) -> tuple[int, int]:
+    return other if one is None else (one[0] + other[0], one[1] + other[1])
 
 
 def _homes(workspace: Workspace, keys: set[str]) -> dict[str, str]:
@@ -140,6 +174,17 @@ def _counted(workspace: Workspace) -> dict[str, int]:
     known = workspace.state.value(LIVE)
     items = known.items() if isinstance(known, dict) else ()
     return {name: count for name, count in items if isinstance(count, int)}
+
+
+def _live(workspace: Workspace) -> dict[str, int]:
+    """Live answers of each round that the tool holds, on file now."""
+    counted = _counted(workspace)
+    return counted | _live_by_round(workspace, _asked_in_tool(workspace) - counted.keys())
+
+
+def _number(workspace: Workspace, name: str) -> int:
+    value = workspace.state.value(name)
+    return value if isinstance(value, int) else 0
 
 
 def _live_by_round(workspace: Workspace, names: Iterable[str]) -> dict[str, int]:

@@ -125,7 +125,8 @@ class Crowd:
     def projects(self) -> list[dict[str, Any]]:
         """The run's projects, by their titles."""
         names = "id,title,task_number,total_annotations_number"
-        params = {"page_size": 1000, "include": names}
+        # Oldest first: one made while they are listed pushes the last one out.
+        params = {"page_size": 100, "ordering": "id", "include": names}
         listed = self.call("GET", "/api/projects/", params=params)["results"]
         return [one for one in listed if one["title"].startswith(self.prefix + " ")]
 
