@@ -106,8 +106,10 @@ def push(root: str) -> Report:
     """Tasks of open rounds go to the queue."""
     from retrue.steps.push import push_tasks
 
-    reports = push_tasks(open_workspace(Path(root)), now=clock())
-    return _report({"rounds": reports}, words.push(reports, dry_run=False))
+    workspace = open_workspace(Path(root))
+    reports = push_tasks(workspace, now=clock())
+    said = words.push(reports, workspace.config.queue.tool, dry_run=False)
+    return _report({"rounds": reports}, said)
 
 
 @retrying

@@ -23,6 +23,7 @@ from retrue.adapters.store_memory import MemoryStore
 from retrue.config import Config, Labels
 from retrue.core.profile import profile_categories, profile_numbers
 from retrue.ports import Cursor, Lease
+from retrue.reading.pushing import COMPLETE, push_mark
 from retrue.records import (
     Answer,
     Arm,
@@ -242,6 +243,8 @@ class World:
 
     def open(self, round_id: str, at: datetime) -> None:
         self.decide("round-opened", round_id, at, {"round": round_id})
+        with self.state.lease("x", holder="t", ttl=DAY, now=at) as lease:
+            self.state.set_value(push_mark(round_id), COMPLETE, lease)
 
     def answer(self, round_id: str, at: datetime, *, share: float = 1.0) -> None:
         """People answer; the last of the three sees every other task and errs often."""

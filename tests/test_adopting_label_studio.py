@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from PIL import Image
 
 from retrue.acts.adopting_label_studio import Wishes, adopt_project
 from retrue.acts.foreign_question import Identity
@@ -298,12 +300,13 @@ def test_answers_whose_sample_is_in_no_window_wait_for_it(world, team):
 
 def test_a_dry_run_counts_and_writes_nothing(world, team):
     team.answer(1, "ann", "apple")
+    before = world.records.decisions()
 
     report = adopt(world, team, dry_run=True)
 
     assert report.new == 1
     assert world.records.rounds() == []
-    assert world.records.decisions() == []
+    assert world.records.decisions() == before
 
 
 @pytest.mark.parametrize("method", ["append_answers", "plan_round", "append_verdicts", "decide"])
@@ -499,6 +502,28 @@ def test_without_keys_the_hash_of_the_declared_fields_finds_the_sample(tmp_path,
     assert sample.fields == '{"color":"red","weight":3.0}'
     with pytest.raises(ConfigError, match="--field shape: no task has this field"):
         adopt(world, Team(data={1: row}, given=dict(team.given), number=9), fields=("shape",))
+
+
+def test_pictures_that_are_told_by_their_bytes_are_found_by_their_files_names(tmp_path):
+    data = {"kind": "image", "incoming": {"uri": f"{ROOT}/in"}}
+    world = SmallWorld(tmp_path, config=a_config(data=data))
+    for number, place in enumerate(("cam/a.png", "cam/twin.png", "old/twin.png")):
+        picture = io.BytesIO()
+        Image.new("L", (4, 4), 40 * number).save(picture, "PNG")
+        world.store.put(f"{ROOT}/in/{place}", picture.getvalue(), modified_at=world.now)
+    world.ingest()
+    shown = ("https://cdn.test/x/a.png", f"{ROOT}/in/old/twin.png", "https://cdn.test/x/twin.png")
+    team = Team()
+    team.show(*({"image": address} for address in shown))
+    for task in (1, 2, 3):
+        team.answer(task, "ann", "apple")
+
+    report = adopt(world, team, key="image")
+
+    samples = world.records.samples(report.round_id)
+    assert {one.media_uri for one in samples} == {f"{ROOT}/in/cam/a.png", f"{ROOT}/in/old/twin.png"}
+    # Two files are called so: nobody can tell which.
+    assert [one.task for one in report.unmatched] == [3]
 
 
 @pytest.mark.parametrize(

@@ -64,8 +64,8 @@ def test_windows_are_scored_one_after_the_other_into_one_profile(world):
     window = world.state.windows()[0]
     champion = world.models.champion()
 
-    whole = score_windows(world.workspace(), champion, [window])
-    twice = score_windows(world.workspace(), champion, [window, window])
+    whole = score_windows(world.workspace(), champion, [window], lost=[])
+    twice = score_windows(world.workspace(), champion, [window, window], lost=[])
 
     assert n_rows(whole) == 300
     assert n_rows(twice) == 600

@@ -12,7 +12,8 @@ import pytest
 from retrue.core.batch_profile import first_centers, profile_columns
 from retrue.core.profile import CategoryProfile, NumberProfile
 from retrue.errors import ConfigError, StoreError
-from retrue.reading.windows import media_reader, pin_media, read_objects, read_window, samples_of
+from retrue.reading.media import media_reader, pin_media
+from retrue.reading.windows import read_objects, read_window, samples_of
 from retrue.records import Window
 from windows_bench import NOON, World, config, jsonl
 
@@ -140,7 +141,8 @@ def test_pinned_media_are_read_from_what_was_kept_even_when_the_store_lost_them(
     (batch,) = read_objects([ref], "incoming", config(kind="image", key="id"), world.store)
     samples = samples_of(batch, np.array([0]), "w", multiplicity=[1])
 
-    (pinned,), kept = pin_media(samples, world.store)
+    found = pin_media(samples, world.store)
+    (pinned,), kept = found.samples, found.media
     world.store.delete(ref.uri)
 
     assert pinned.media_sha256 == hashlib.sha256(b"meow").hexdigest()

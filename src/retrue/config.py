@@ -160,6 +160,13 @@ class Media(Section):
     link_minutes: Annotated[int, Field(ge=1, le=10_080)] = 60
     proxied: bool = False  # media pass through Label Studio; browsers never see the store
 
+    @model_validator(mode="after")
+    def _both_keys(self) -> Media:
+        # With one of them the AWS environment's, which may do more, would be handed over instead.
+        if (self.access_key is None) != (self.secret_key is None):
+            raise ValueError("expected access_key and secret_key, got one of them alone")
+        return self
+
 
 class Queue(Section):
     """Where people answer."""
@@ -171,6 +178,11 @@ class Queue(Section):
     annotators: Annotators = Annotators()
     page: Path | None = None  # label_studio: the team's own labeling XML; None: made from labels
     media: Media = Media()
+
+    @property
+    def tool(self) -> str:
+        """Where people answer, in words."""
+        return "in Label Studio" if self.use == "label_studio" else "with `retrue label`"
 
 
 class Probe(Section):
@@ -492,7 +504,8 @@ def refuse_unset(root: Path, environ: Mapping[str, str] | None = None) -> None:
     """Refuse a project file that names environment variables nobody set, before work is done.
 
     Without them a default would stand in, and the work would go to another ledger or registry than
-    meant. Reading versions needs none of them. Of `queue` and `notify` each says itself what lacks.
+    meant. Reading versions needs none of them. Of `queue` and `notify` each says itself what lacks,
+    but for `queue.media`, where keys that may do more would stand in.
 
     Raises:
         ConfigError: Every such place, with its variable.
@@ -500,7 +513,7 @@ def refuse_unset(root: Path, environ: Mapping[str, str] | None = None) -> None:
     places = [
         f"  {place}: ${{{name}}}"
         for place, name in unset_variables(root, os.environ if environ is None else environ)
-        if place.split(".")[0] not in {"queue", "notify"}
+        if place.startswith("queue.media.") or place.split(".")[0] not in {"queue", "notify"}
     ]
     if places:
         first = f"{PROJECT_FILE}: expected these environment variables, which are not set"

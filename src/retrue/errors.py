@@ -11,6 +11,7 @@ A message says where, what was expected, what was got, and what to do about it.
         ├── ConfigError
         ├── WorkspaceError
         ├── StoreError
+        │   ├── ObjectGone
         │   └── UnreadableObject
         ├── QueueError
         ├── RecordError
@@ -29,6 +30,7 @@ __all__ = [
     "LeaseHeld",
     "LeaseLost",
     "ModelError",
+    "ObjectGone",
     "QueueError",
     "RecordError",
     "RepoError",
@@ -82,6 +84,10 @@ class WorkspaceError(TerminalError):
 
 class StoreError(TerminalError):
     """An object store refused: missing bucket, no permission, a path outside its root."""
+
+
+class ObjectGone(StoreError):
+    """The object, or the version that was listed, is no longer there: deleted or written over."""
 
 
 class UnreadableObject(StoreError):

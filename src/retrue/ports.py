@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -45,6 +45,7 @@ __all__ = [
     "DatasetRepo",
     "FitResult",
     "Lease",
+    "Look",
     "Media",
     "ModelRegistry",
     "Notifier",
@@ -62,6 +63,9 @@ __all__ = [
 # --- raw data --------------------------------------------------------------------------------
 
 LINK_LIFETIME = timedelta(hours=12)  # of a signed link: a working day, not the life of a task
+
+
+Look: TypeAlias = Callable[[ObjectRef, bytes], None]  # shown an object; may run in several threads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -109,8 +113,12 @@ class SampleStore(Protocol):
         """
         ...
 
-    def digests(self, refs: Sequence[ObjectRef]) -> list[str]:
+    def digests(self, refs: Sequence[ObjectRef], *, look: Look | None = None) -> list[str]:
         """The sha256 of each object's bytes, in hex; no object is held in memory as a whole.
+
+        Args:
+            refs: Which objects.
+            look: Is shown every object's bytes, which are then held as a whole, a few at once.
 
         Raises:
             StoreError: As for `read`.
@@ -121,7 +129,8 @@ class SampleStore(Protocol):
         """The bytes of this version of the object.
 
         Raises:
-            StoreError: The object is gone or changed, or lies outside the configured roots.
+            ObjectGone: The object is gone or changed.
+            StoreError: It lies outside the configured roots, or the store refuses.
         """
         ...
 
@@ -129,7 +138,8 @@ class SampleStore(Protocol):
         """The current version of one object named by data.
 
         Raises:
-            StoreError: There is none, or the name leaves the configured roots.
+            ObjectGone: There is none.
+            StoreError: The name leaves the configured roots, or the store refuses.
         """
         ...
 

@@ -202,11 +202,7 @@ def _connect_label_studio(root: Path, config: Config, labels: Labels) -> Annotat
     from retrue.adapters.label_studio_media import media_storage, shown_uri
     from retrue.adapters.queue_label_studio import LabelStudioQueue
 
-    url, key = config.queue.url, config.queue.api_key
-    if not url or key is None:
-        raise ConfigError(
-            "queue: label_studio needs `url` (or LABEL_STUDIO_URL) and LABEL_STUDIO_API_KEY"
-        )
+    url, key = _label_studio_access(config)
 
     def schema_of(project: ProjectKey) -> Labels | None:
         wanted = (project.schema_version, project.guideline_version)
@@ -214,7 +210,7 @@ def _connect_label_studio(root: Path, config: Config, labels: Labels) -> Annotat
 
     return LabelStudioQueue(
         url,
-        key.get_secret_value(),
+        key,
         project_prefix=config.project,
         schema_of=schema_of,
         link=shown_uri,
@@ -272,12 +268,24 @@ def label_studio_client(config: Config) -> LabelStudioClient:
 def _label_studio_client(config: Config) -> tuple[LabelStudioClient, str]:
     from retrue.adapters.label_studio_client import LabelStudioClient
 
+    url, key = _label_studio_access(config)
+    return LabelStudioClient(url, key), url
+
+
+def _label_studio_access(config: Config) -> tuple[str, str]:
     url, key = config.queue.url, config.queue.api_key
-    if not url or key is None:
+    if not url:
         raise ConfigError(
-            "Label Studio needs `queue.url` (or LABEL_STUDIO_URL) and LABEL_STUDIO_API_KEY"
+            "queue.url: expected Label Studio's address, got none. Set it in the configuration, "
+            "or set LABEL_STUDIO_URL."
         )
-    return LabelStudioClient(url, key.get_secret_value()), url
+    if key is None or not key.get_secret_value():
+        raise ConfigError(
+            "LABEL_STUDIO_API_KEY: expected your access token, got none. Copy it from Label "
+            "Studio's page Account & Settings, and set it (this machine's stack: "
+            "`set -a; . .retrue/stack/env; set +a`)."
+        )
+    return url, key.get_secret_value()
 
 
 def _models(root: Path, config: Config, labels: Labels) -> ModelRegistry:

@@ -13,6 +13,7 @@ from retrue.adapters.digest_cache import DigestCache
 from retrue.adapters.store_any import AnyStore
 from retrue.adapters.store_memory import MemoryStore
 from retrue.errors import WorkspaceError
+from retrue.ports import Look
 from retrue.records import ObjectRef
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -21,9 +22,9 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 class CountingStore(MemoryStore):
     hashed = 0
 
-    def digests(self, refs: Sequence[ObjectRef]) -> list[str]:
+    def digests(self, refs: Sequence[ObjectRef], *, look: Look | None = None) -> list[str]:
         self.hashed += len(refs)
-        return super().digests(refs)
+        return super().digests(refs, look=look)
 
 
 @pytest.fixture
@@ -43,6 +44,19 @@ def test_a_version_is_hashed_once_and_a_new_one_again(far: CountingStore, tmp_pa
 
     assert far.hashed == 4
     assert again == [found[0], hashlib.sha256(b"new").hexdigest(), found[2]]
+
+
+def test_what_is_to_be_seen_is_read_and_its_digest_is_kept(far: CountingStore, tmp_path: Path):
+    refs = [far.put(f"mem://raw/{n}.png", bytes([n]), modified_at=NOON) for n in range(2)]
+    store = AnyStore({"mem": far}, DigestCache(tmp_path / "d.sqlite"))
+    store.digests(refs[:1])
+    seen: dict[ObjectRef, bytes] = {}
+
+    found = store.digests(refs, look=seen.__setitem__)
+
+    assert seen == {refs[0]: b"\x00", refs[1]: b"\x01"}
+    assert store.digests(refs) == found
+    assert far.hashed == 3  # one alone, then both; the last time none
 
 
 def test_a_cache_that_was_deleted_is_made_again(far: CountingStore, tmp_path: Path):

@@ -150,6 +150,24 @@ def test_a_registry_that_refuses_says_what_to_set(status: int, advice: str):
     assert advice in check.detail
 
 
+@pytest.mark.parametrize("body", ["<!doctype html>\n<html>3.1</html>", "", "ok"])
+def test_another_web_server_is_no_registry_and_its_page_is_not_shown(body: str):
+    asked: list[str] = []
+
+    def answer(_: str, path: str) -> Said:
+        asked.append(path)
+        return 200, "text/html", body
+
+    with answering(answer) as web:
+        (check,) = found(lambda: examine_mlflow(web.url, MODELS, now)).values()
+
+    assert not check.ok
+    assert "expected an MLflow server, got another one" in check.detail
+    assert "MLFLOW_TRACKING_URI (model.tracking_uri)" in check.detail
+    assert "\n" not in check.detail
+    assert asked == ["/version"]
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://[canary"])
 def test_a_registry_that_is_not_there_is_told(url: str):
     (check,) = found(lambda: examine_mlflow(url, MODELS, now)).values()

@@ -256,6 +256,21 @@ def test_a_class_that_is_one_digit_is_picked_by_its_own_key():
     assert keys["ten"] is None
 
 
+@pytest.mark.parametrize(
+    ("source", "has_fields"),
+    [({"uri": "in"}, False), ({"uri": "in", "key": "id", "metadata": "about.csv"}, True)],
+)
+def test_pictures_without_further_fields_are_shown_without_an_empty_table(
+    tmp_path: Path, source: dict[str, str], has_fields: bool
+):
+    data = {"kind": "image", "incoming": source}
+    config = Config.model_validate({"project": "p", "data": data})
+
+    page = build_page(CHOICE, page_of(tmp_path, config))
+
+    assert ("<Table" in page) is has_fields
+
+
 def test_a_picture_without_fields_comes_without_an_empty_table():
     page = Page(shown="image", columns=())
 

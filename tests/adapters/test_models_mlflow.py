@@ -14,7 +14,7 @@ from fit_workspace import CHOICE, NOON, config_for, sample_of, table_workspace
 from retrue.adapters.dataset_files import read_manifest
 from retrue.adapters.fit_files import read_fit
 from retrue.adapters.fit_stage import run_fit
-from retrue.adapters.mlflow_door import client_of
+from retrue.adapters.mlflow_door import asking, client_of
 from retrue.adapters.model_files import ModelSpec, write_spec
 from retrue.adapters.models_mlflow import MlflowModels
 from retrue.errors import ModelError, ServiceUnavailable
@@ -253,6 +253,17 @@ def test_a_server_that_is_down_is_a_service_unavailable(
 
     with pytest.raises(ServiceUnavailable):
         models.champion()
+
+
+def test_a_page_that_a_registry_sends_as_its_answer_is_not_shown():
+    from mlflow.exceptions import MlflowException  # takes seconds
+
+    with pytest.raises(ServiceUnavailable) as told, asking("http://models"):
+        raise MlflowException(f"error code 404. Response body: '<html>{'x' * 999}\n<head>'")
+
+    assert "error code 404" in str(told.value)
+    assert "\n" not in str(told.value)
+    assert len(str(told.value)) < 300
 
 
 def test_an_untouched_workspace_has_no_database_and_gets_none_by_asking(tmp_path: Path):

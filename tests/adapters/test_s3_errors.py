@@ -26,8 +26,8 @@ SKEWED = (
 REFUSALS = [
     (refusal(403, "AccessDenied"), "Grant s3:ListBucket"),
     (refusal(403, "AllAccessDisabled"), "Grant s3:ListBucket"),
-    (refusal(403, "InvalidAccessKeyId"), "AWS_ACCESS_KEY_ID"),
-    (refusal(403, "SignatureDoesNotMatch"), "AWS_SECRET_ACCESS_KEY"),
+    (refusal(403, "InvalidAccessKeyId"), "does not know the access key"),
+    (refusal(403, "SignatureDoesNotMatch"), "Correct AWS_SECRET_ACCESS_KEY"),
     (refusal(400, "InvalidToken"), "AWS_SESSION_TOKEN"),
     (refusal(400, "AuthorizationHeaderMalformed"), "AWS_ACCESS_KEY_ID"),
     (refusal(400, "ExpiredToken"), "token has expired. Log in again"),
@@ -201,7 +201,7 @@ def test_a_store_that_is_away_is_asked_again_later(monkeypatch: pytest.MonkeyPat
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
 
-    with pytest.raises(ServiceUnavailable, match="did not answer"):
+    with pytest.raises(ServiceUnavailable, match=r"Check AWS_ENDPOINT_URL .*`retrue stack up`"):
         S3Store(S3Access(), ["s3://acme"]).resolve(URI)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -228,6 +229,30 @@ def test_a_holder_paused_inside_its_write_does_not_keep_others_waiting_for_ever(
     assert token == 2
     assert "run again" in said
     assert state.value("winner") is None
+
+
+def test_a_lock_that_nobody_gives_back_is_not_waited_for_for_ever(
+    postgres_schema: str, monkeypatch: pytest.MonkeyPatch
+):
+    state = open_ledger(postgres_schema, workspace="defects")
+    monkeypatch.setattr(state_engine, "_BUSY_MS", 300)
+
+    with connect(postgres_schema).begin() as somebody:
+        somebody.exec_driver_sql("LOCK TABLE retrue_lease IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(ServiceUnavailable, match=r"lock timeout.*run again"):
+            take_over(state, now=NOON)
+
+    assert take_over(state, now=NOON) == 1
+
+
+def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("psycopg")
+    monkeypatch.setitem(state_engine._PATIENCE, "connect_timeout", 1)
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://ann@127.0.0.1:{silent.getsockname()[1]}/ledger"
+        with pytest.raises(ServiceUnavailable, match="timeout"):
+            open_ledger(url, workspace="defects")
 
 
 def answer(end: object) -> str:
@@ -466,6 +491,22 @@ def test_what_a_server_says_becomes_one_of_our_errors(
         raise OperationalError("SELECT", {}, Exception(said))
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        'connection failed: connection to server at "h", port 1 failed: Connection refused\n\tIs '
+        "the server running on that host and accepting TCP/IP connections?",
+        "Multiple connection attempts failed. All failures were:\n- host: 'h', port: 1: connection "
+        'failed: connection to server at "::1", port 1 failed: Connection refused',
+    ],
+)
+def test_of_many_lines_the_one_that_says_why_is_told(sqlite_url: str, said: str):
+    with pytest.raises(ServiceUnavailable) as told, reading(connect(sqlite_url)):
+        raise OperationalError("SELECT", {}, Exception(said))
+
+    assert "got: Connection refused; " in str(told.value)
+
+
 def test_a_value_the_database_refuses_is_a_persons_matter(sqlite_url: str):
     with pytest.raises(TerminalError, match="refused a write"), reading(connect(sqlite_url)):
         raise DataError("INSERT", {}, Exception("text cannot contain NUL"))
@@ -478,6 +519,7 @@ def test_a_message_never_holds_the_password():
         open_ledger("postgresql://me:hunter2@127.0.0.1:1/none", workspace="defects")
 
     assert "me:***@127.0.0.1" in str(unavailable.value)
+    assert "check store.ledger and the network" in str(unavailable.value)
     assert "hunter2" not in str(unavailable.value)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from retrue.adapters.store_local import LocalStore
-from retrue.errors import StoreError
+from retrue.errors import ObjectGone, StoreError
 
 
 def test_a_link_out_of_the_root_is_refused_by_name_and_in_a_listing(tmp_path: Path):
@@ -55,3 +55,16 @@ def test_odd_names_are_found_again_by_their_uri(tmp_path: Path):
 def test_a_missing_folder_is_told(tmp_path: Path):
     with pytest.raises(StoreError, match="expected a folder, found none"):
         list(LocalStore(tmp_path, ["raw"]).list_objects("raw", since=None))
+
+
+def test_a_file_without_its_folder_is_no_deleted_file(tmp_path: Path):
+    (tmp_path / "raw").mkdir()
+    store = LocalStore(tmp_path, ["raw"])
+    with pytest.raises(ObjectGone, match="Was it moved or deleted"):
+        store.resolve("raw/a.csv")
+    (tmp_path / "raw").rmdir()
+
+    with pytest.raises(StoreError, match="Is it mounted") as told:
+        store.resolve("raw/a.csv")
+
+    assert not isinstance(told.value, ObjectGone)

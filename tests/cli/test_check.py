@@ -104,6 +104,24 @@ def test_classes_that_changed_without_a_new_version_are_told(retrue, workspace: 
     assert "Raise it to 2" in wrong(workspace)["label schema"]
 
 
+def test_another_key_than_the_first_ingest_had_is_wrong_and_refused(retrue, workspace: Path):
+    assert "identity" not in wrong(workspace)
+    assert retrue(workspace, "ingest").exit_code == 0
+    project = workspace / "configs/project.yaml"
+    before = project.read_text(encoding="utf-8")
+    assert "key: id" in before
+    project.write_text(before.replace("key: id", "key: color"), encoding="utf-8")
+
+    told, asked = retrue(workspace, "ingest"), retrue(workspace, "select")
+
+    assert "expected 'id'" in wrong(workspace)["identity"]
+    assert "Put the earlier key back" in wrong(workspace)["identity"]
+    assert (told.exit_code, asked.exit_code) == (1, 1)
+    assert "data.incoming.key: expected 'id'" in told.stderr
+    project.write_text(before, encoding="utf-8")
+    assert "identity" not in wrong(workspace)
+
+
 def test_doctor_asks_the_services_of_a_workspace_in_order(retrue, workspace: Path):
     told = retrue(workspace, "doctor", "--json")
 

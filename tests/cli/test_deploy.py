@@ -24,6 +24,7 @@ class FakePrefect:
     """A server that answers as Prefect 3.8 does, and the program that registers things on it."""
 
     answers_version: str = "3.8.8"
+    workers: int = 0  # that live
     forgets: tuple[str, ...] = ()  # entrypoints that the program leaves out, and says nothing
     pools: list[str] = field(default_factory=list)
     deployments: dict[str, dict[str, Any]] = field(default_factory=dict)  # by entrypoint
@@ -43,6 +44,7 @@ class FakePrefect:
                 for one in self.deployments.values()
             ],
             "/api/automations/filter": self.automations,
+            "/api/work_pools/retrue/workers/filter": [{"status": "ONLINE"}] * self.workers,
         }
         path = request.url.path
         return httpx.Response(200, json=said[path]) if path in said else httpx.Response(404)
@@ -120,6 +122,17 @@ def test_a_second_time_makes_no_pool_and_finds_everything_there(fresh: Path):
 
     assert prefect.called == [("deploy", "--all")]
     assert again.new == again.new_pools == again.moved_from == again.left_over == ()
+
+
+@pytest.mark.parametrize(("workers", "idle"), [(0, ("retrue",)), (1, ())])
+def test_a_worker_is_asked_for_only_where_none_lives(
+    fresh: Path, workers: int, idle: tuple[str, ...]
+):
+    prefect = FakePrefect(workers=workers)
+
+    done = deploy(fresh, "wines", prefect.server(), run=prefect.run)
+
+    assert done.idle_pools == idle
 
 
 def test_a_dry_run_says_what_would_come_and_calls_nothing(fresh: Path):
@@ -213,6 +226,14 @@ def test_credentials_of_the_environment_go_with_every_question_and_into_no_messa
 
     assert seen == ["Basic YWRtaW46Y2FuYXJ5"]
     assert "canary" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["PREFECT_API_KEY", "PREFECT_API_AUTH_STRING"])
+def test_a_credential_that_is_set_and_refused_is_to_be_corrected(name: str):
+    transport = httpx.MockTransport(lambda _: httpx.Response(401))
+
+    with pytest.raises(WorkspaceError, match=f"does not take {name}: correct it"):
+        PrefectServer(URL, {name: "admin:wrong"}, transport=transport).version()
 
 
 def test_the_address_is_the_environment_s_or_the_one_of_prefect_s_profile(tmp_path: Path):

@@ -15,8 +15,9 @@ from typer.testing import Result
 
 from retrue.adapters import examine_machine, examine_stores
 from retrue.adapters.examining import Check, examined
-from retrue.config import StreamSource
-from retrue.wiring import clock, open_workspace
+from retrue.config import StreamSource, load_config
+from retrue.errors import ConfigError
+from retrue.wiring import clock, label_studio_client, open_workspace
 from retrue.workspace import Workspace
 from web_that_says import Bucket, WebThatSays, answering
 
@@ -93,6 +94,9 @@ def test_a_missing_bucket_is_named(in_s3: Callable[..., Workspace]):
     assert "found none of this name" in look_at("data", workspace).detail
     assert not look_at("data", workspace).ok
     assert not look_at("remote", workspace).ok
+    assert (
+        "there is no bucket friut. Correct store.dvc_remote" in look_at("remote", workspace).detail
+    )
 
 
 @pytest.mark.usefixtures("s3")
@@ -126,11 +130,30 @@ def test_a_wrong_key_is_told_and_no_secret_is_shown(
     bucket: Bucket, in_s3: Callable[..., Workspace]
 ):
     bucket.code = "InvalidAccessKeyId"
+    workspace = in_s3()
 
-    found = look_at("data", in_s3())
+    for name in ("data", "remote"):
+        found = look_at(name, workspace)
 
-    assert not found.ok
-    assert "AWS_ACCESS_KEY_ID" in found.detail
+        assert not found.ok
+        assert "does not know the access key" in found.detail
+        assert "Correct AWS_ACCESS_KEY_ID" in found.detail
+        assert "canary" not in found.detail
+
+
+@pytest.mark.usefixtures("s3")
+def test_a_wrong_secret_of_the_remote_s_own_is_named_where_it_is_set(
+    bucket: Bucket, in_s3: Callable[..., Workspace]
+):
+    bucket.code = "SignatureDoesNotMatch"
+    workspace = in_s3()
+    (workspace.root / ".dvc/config.local").write_text(
+        "['remote \"retrue\"']\n    access_key_id = k\n    secret_access_key = canary\n"
+    )
+
+    found = look_at("remote", workspace)
+
+    assert "Correct `secret_access_key` of the remote retrue in .dvc/config.local" in found.detail
     assert "canary" not in found.detail
 
 
@@ -163,16 +186,82 @@ def test_media_that_a_browser_cannot_fetch_are_told_without_the_link_s_signature
     assert "Signature" not in found.detail
 
 
+SIGNS_WITH = {
+    "its own": ("queue.media.access_key", "queue.media.secret_key"),
+    "the environment's": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+}
+
+
+@pytest.mark.parametrize("keys", [*SIGNS_WITH])
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        ("InvalidAccessKeyId", "does not know the key that signs links: correct {access}."),
+        ("SignatureDoesNotMatch", "secret that signs links is wrong: correct {secret}."),
+        ("AccessDenied", "Grant s3:GetObject to the key that signs links ({access})"),
+        ("NoSuchKey", "is not there (NoSuchKey)"),
+        ("Strange", "S3 said Strange. Set `queue.media.endpoint`"),
+    ],
+)
+def test_keys_that_sign_no_link_are_named_by_what_s3_said(
+    bucket: Bucket,
+    s3: WebThatSays,
+    in_s3: Callable[..., Workspace],
+    keys: str,
+    code: str,
+    advice: str,
+):
+    project = in_s3().root / "configs/project.yaml"
+    config = yaml.safe_load(project.read_text(encoding="utf-8"))
+    config["queue"] = {"use": "label_studio", "url": "http://127.0.0.1:9", "media": {}}
+    if keys == "its own":
+        config["queue"]["media"] = {"access_key": "m", "secret_key": "canary"}
+    project.write_text(yaml.safe_dump(config), encoding="utf-8")
+    workspace = open_workspace(project.parent.parent)
+    body = f"<Error><Code>{code}</Code></Error>"
+    s3.answer = lambda method, path: (
+        (403, "application/xml", body) if "X-Amz-Signature" in path else bucket(method, path)
+    )
+
+    found = look_at("media", workspace)
+
+    access, secret = SIGNS_WITH[keys]
+    assert not found.ok
+    assert advice.format(access=access, secret=secret) in found.detail
+    assert "canary" not in found.detail
+
+
+@pytest.mark.parametrize(
+    ("url", "missing"), [("", "queue.url"), ("http://127.0.0.1:9", "LABEL_STUDIO_API_KEY")]
+)
+def test_what_label_studio_lacks_is_named_alone(
+    workspace: Path, url: str, missing: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("LABEL_STUDIO_URL", url)
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "")
+    config = load_config(workspace)
+
+    with pytest.raises(ConfigError) as told:
+        label_studio_client(config)
+
+    assert str(told.value).startswith(f"{missing}: expected ")
+    assert str(told.value).count("LABEL_STUDIO") == 1
+
+
 def test_an_s3_that_is_not_there_is_told(
     in_s3: Callable[..., Workspace], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("AWS_ENDPOINT_URL", nowhere())
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
 
     found = look_at("clock", in_s3())
 
     assert not found.ok
     assert "no S3 answers (ConnectError)" in found.detail
+    assert "Check AWS_ENDPOINT_URL and the network" in found.detail
+    assert "`retrue stack up`" in look_at("remote", in_s3()).detail
 
 
 # --- this machine ----------------------------------------------------------------------------
@@ -191,6 +280,7 @@ def test_a_lock_that_a_killed_git_left_is_told_and_a_young_one_is_minded(workspa
     assert (young.ok, young.warn) == (True, True)
     assert not old.ok
     assert f"{lock} is" in old.detail
+    assert "days old" in old.detail
     assert git_lock(opened).detail == "none was left behind"
 
 
@@ -250,6 +340,19 @@ def test_one_service_that_is_away_hides_no_other_and_the_exit_code_is_1(
     assert "retrue stack up" in told.stdout
     assert any(line.startswith("ok     git lock") for line in lines)
     assert "checks failed" in told.stderr
+
+
+def test_what_is_asked_is_not_told_twice(retrue: Callable[..., Result], workspace: Path):
+    project = workspace / "configs/project.yaml"
+    database = f"sqlite:///{workspace}/elsewhere.sqlite"
+    project.write_text(f"{project.read_text(encoding='utf-8')}store: {{ledger: '{database}'}}\n")
+
+    told = json.loads(retrue(workspace, "doctor", "--json").stdout)
+
+    names = [one["name"] for one in told]
+    assert len(names) == len({*names})
+    assert {"data.incoming", "ledger"} <= {*names}
+    assert not [one for one in told if "asks it" in one["detail"]]
 
 
 def test_its_answer_can_be_read_by_programs_also_where_something_is_wrong(

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from retrue.stack import STACK, folder_of
+from retrue.stack.postgresql import PostgreSQL
+from retrue.stack.seaweedfs import SeaweedFS
+from retrue.stack.service import Site
 
 NAMES = [kind.name for kind in STACK.kinds]
 
@@ -77,3 +80,11 @@ def test_data_is_thrown_away_only_if_somebody_says_so(retrue, tmp_path: Path):
     assert kept
     assert json.loads(told.stdout) == {"folder": str(folder), "removed": True}
     assert not folder.exists()
+
+
+def test_what_has_no_pages_is_named_by_its_address_without_a_password(tmp_path: Path):
+    site = Site(folder=tmp_path, ports={"s3": 20001, "sql": 20002}, secret="s")  # noqa: S106
+
+    links = [SeaweedFS(site=site).link(), PostgreSQL(site=site).link()]
+
+    assert links == ["http://127.0.0.1:20001", "postgresql://retrue@127.0.0.1:20002/retrue"]

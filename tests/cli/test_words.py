@@ -93,9 +93,15 @@ def test_a_round_that_waits_for_a_person_says_what_to_do():
 def test_a_dry_push_says_would():
     report = PushReport(round_id="r1", tasks=40, added=7, copies_removed=0)
 
-    told = words.push([report], dry_run=True)
+    told = words.push([report], "in Label Studio", dry_run=True)
 
     assert told == ["round r1: 40 tasks, 7 would be added"]
+
+
+def test_a_round_that_waits_for_a_person_is_named_where_nothing_is_open():
+    told = words.push([], "in Label Studio", dry_run=False, planned=["r2"])
+
+    assert told[-1] == "r2 waits for a person: `retrue round approve r2`"
 
 
 def test_collected_answers_are_counted_and_foreign_ones_named():

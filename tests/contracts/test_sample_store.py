@@ -25,7 +25,7 @@ from retrue.adapters.store_any import AnyStore
 from retrue.adapters.store_local import LocalStore
 from retrue.adapters.store_memory import MemoryStore
 from retrue.adapters.store_s3 import S3Store
-from retrue.errors import StoreError, UnreadableObject
+from retrue.errors import ObjectGone, StoreError, UnreadableObject
 from retrue.ports import SampleStore
 from services.seaweedfs import SeaweedFS
 
@@ -164,6 +164,19 @@ def test_after_leaves_out_names_up_to_its_own(bench: Bench):
     assert [ref.uri for ref in refs] == [f"{bench.root}/2026-01-03.csv"]
 
 
+def test_digests_may_be_taken_while_the_bytes_are_looked_at(bench: Bench):
+    bodies = {"a.bin": b"one", "b.bin": b"", "c.bin": b"three" * 1000}
+    for path, body in bodies.items():
+        bench.put(path, body)
+    refs = [bench.store.resolve(f"{bench.root}/{path}") for path in bodies]
+    seen: dict[str, bytes] = {}
+
+    found = bench.store.digests(refs, look=lambda ref, data: seen.update({ref.uri: data}))
+
+    assert seen == {f"{bench.root}/{path}": body for path, body in bodies.items()}
+    assert found == [hashlib.sha256(body).hexdigest() for body in bodies.values()]
+
+
 def test_digests_are_those_of_the_bytes(bench: Bench):
     bodies = {f"{number}.png": bytes([number]) * (3 << 19) * number for number in range(4)}
     for path, body in bodies.items():
@@ -241,12 +254,12 @@ def test_a_changed_object_is_another_version_and_never_read_as_the_old_one(bench
     if bench.keeps_versions:
         assert bench.store.read(old) == b"a\n1\n"
         return
-    with pytest.raises(StoreError, match=r"a\.csv: .*changed"):
+    with pytest.raises(ObjectGone, match=r"a\.csv: .*changed"):
         bench.store.read(old)
 
 
 def test_an_object_that_is_not_there_is_an_error_that_names_it(bench: Bench):
-    with pytest.raises(StoreError, match=r"none\.csv"):
+    with pytest.raises(ObjectGone, match=r"none\.csv"):
         bench.store.resolve(f"{bench.root}/none.csv")
 
 

@@ -6,10 +6,22 @@ from datetime import timedelta
 import pytest
 
 from report_world import DAY, HOSTILE, HOUR, NOW, START, World, answer, verdict
+from retrue.errors import ServiceUnavailable
+from retrue.reading.pushing import STARTED, push_mark
 from retrue.records import ProjectKey, QueueTask, canonical_json
 from retrue.report.facts import gather_facts
 from retrue.report.service import service_of
 from retrue.report.story import gather_story
+
+
+class Away:
+    """A ledger whose server is away."""
+
+    def __init__(self, state: object) -> None:
+        self.state = state
+
+    def __getattr__(self, name: str) -> object:
+        raise ServiceUnavailable("no ledger answers")
 
 
 def test_a_planned_bootstrap_round_is_to_be_approved(begun: World):
@@ -298,11 +310,53 @@ def _replanned(world: World, samples, tasks) -> World:
     return fresh
 
 
+def test_a_round_whose_tasks_are_not_in_the_queue_is_pushed_first(begun: World):
+    world = begun
+    round_id = world.records.rounds()[-1].plan.round_id
+    world.decide("round-opened", round_id, NOW, {"round": round_id})
+    with world.state.lease("x", holder="t", ttl=DAY, now=NOW) as lease:
+        world.state.set_value(push_mark(round_id), STARTED, lease)
+
+    facts = gather_facts(world.workspace, now=NOW)
+
+    assert facts.next.command == "retrue push"
+    assert round_id in facts.next.what
+
+
+def test_a_ledger_that_does_not_answer_is_what_to_see_to(begun: World):
+    world = begun
+    world.open(world.records.rounds()[-1].plan.round_id, NOW)
+    away = Away(world.state)
+
+    facts = gather_facts(replace(world.workspace, state=away), now=NOW)
+
+    assert facts.next.command == "retrue doctor"
+    assert "no ledger answers" in facts.next.why
+
+
+def test_skipped_tasks_are_no_answers_and_not_waited_for(begun: World):
+    world = begun
+    item = world.records.rounds()[-1]
+    world.open(item.plan.round_id, NOW)
+    task = world.records.tasks(item.plan.round_id)[0]
+    said = answer(task, "ana", "1", 1, NOW, 2.0)
+    world.records.append_answers(item.plan.round_id, [replace(said, status="skipped", value=None)])
+
+    (progress,) = [
+        one
+        for one in gather_facts(world.workspace, now=NOW).progress
+        if one.round_id == item.plan.round_id
+    ]
+
+    assert (progress.done, progress.skipped) == (0, 1)
+    assert progress.left == progress.wanted - 1
+
+
 def test_answers_that_nobody_fetched_are_fetched_before_more_are_asked_for(begun: World):
     world = begun
     round_id = world.records.rounds()[-1].plan.round_id
     if world.records.round(round_id).state == "planned":
-        world.workspace.decide("round-opened", round_id, now=NOW, data={"round": round_id})
+        world.open(round_id, NOW)
     task = world.records.tasks(round_id)[0]
     key = ProjectKey(schema_version=1, guideline_version="1", overlap=1, group="crowd")
     shown = QueueTask(task_key=task.task_key, project=key, display={}, media_uri=None)

@@ -141,6 +141,8 @@ def test_what_was_killed_is_started_again_at_its_old_place(world: World):
 
     assert [gone["page"].state, gone["clerk"].state] == ["stopped", "stopped"]
     assert not gone["page"].fine  # it should run
+    assert "it ended, and nobody stopped it" in gone["page"].detail
+    assert "Run `retrue stack up`" in gone["page"].detail
     assert second.environment == first.environment  # port and password too
     assert world.states == {"page": "running", "clerk": "running"}
     assert world.pid("page") != page
@@ -185,8 +187,33 @@ def test_the_process_that_answers_must_be_ours(world: World):
 
     assert (found.state, found.pid) == ("strange", None)
     assert "is taken by process" in found.detail
+    assert "not ours. Run `retrue stack up`: it takes another." in found.detail
     assert moved.environment["PAGE_URL"] != url
     assert any("is somebody else's now" in line for line in world.said)
+
+
+def test_what_a_killed_server_left_behind_is_not_called_a_strangers(world: World):
+    family = catalogue(page=Family)
+    url = world.up(family, only=["page"]).environment["PAGE_URL"]
+    os.kill(world.pid("page"), signal.SIGKILL)
+    wait_for(lambda: not is_alive(world.pid("page")))
+
+    (found, _) = status(world.root, catalogue=family)
+    again = world.up(family, only=["page"])
+
+    assert found.state == "strange"
+    assert "its main process ended and left process" in found.detail
+    assert found.detail.endswith("Run `retrue stack up`.")
+    assert again.environment["PAGE_URL"] == url
+
+
+class Family(Page):
+    """Its main process has a child that listens."""
+
+    def launch(self) -> Launch:
+        port = str(self.site.ports["http"])
+        serve = f"{sys.executable} -m http.server --bind {HOST} {port}"
+        return Launch(command=("sh", "-c", f"{serve} & wait"))
 
 
 def test_a_port_of_ones_choice_is_kept_and_a_strangers_is_refused(world: World):

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import numpy as np
 import pytest
 from moto import mock_aws
 
+from loop_facts import a_picture
 from retrue.adapters.digest_cache import DigestCache
 from retrue.adapters.records_files import FileRoundRecord
 from retrue.adapters.s3_access import S3Access
@@ -52,7 +54,8 @@ def over_a_bucket(world: World, folder: Path, config: Config) -> Workspace:
 
 
 def test_every_record_names_its_object_and_none_holds_a_link(bucket: Any, tmp_path: Path):
-    bodies = {f"{ROOT}/{n:02}.png": bytes([n]) * 50 for n in range(40)}
+    rng = np.random.default_rng(0)
+    bodies = {f"{ROOT}/{n:02}.png": a_picture(rng.integers(0, 255, (8, 8))) for n in range(40)}
     for uri, body in bodies.items():
         bucket.put_object(Bucket="acme", Key=uri.removeprefix("s3://acme/"), Body=body)
     data = {"kind": "image", "incoming": {"uri": ROOT}}

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from retrue.adapters.records_memory import MemoryRoundRecord
 from retrue.adapters.state_memory import MemoryWorkingState
 from retrue.config import Config, Labels
 from retrue.core.profile import CategoryProfile, NumberProfile, n_rows
-from retrue.errors import LeaseHeld
+from retrue.errors import ConfigError, LeaseHeld
 from retrue.steps.ingest import IngestReport, ingest_windows
 from retrue.workspace import Workspace
 from windows_bench import NOON, World, config
@@ -27,7 +28,7 @@ def workspace(world: World, settings: Config) -> Workspace:
         store=world.store,
         state=MemoryWorkingState(),
         queue=NOTHING,
-        records=NOTHING,
+        records=MemoryRoundRecord(),
         repo=NOTHING,
         models=NOTHING,
         notify=NOTHING,
@@ -38,6 +39,35 @@ def workspace(world: World, settings: Config) -> Workspace:
 def ingest(place: Workspace, now: datetime, **more: bool) -> IngestReport:
     (report,) = ingest_windows(place, now=now, **more)
     return report
+
+
+@pytest.mark.parametrize("later", ["name", None])
+def test_another_key_than_the_first_windows_is_refused_with_what_to_do(later):
+    world = World()
+    world.put("a.csv", b"id,name,x\n1,a,5\n")
+    first = workspace(world, config(key="id"))
+    ingest(first, world.now)
+    world.put("b.csv", b"id,name,x\n2,b,5\n")
+
+    other = replace(first, config=config(key=later))
+
+    for dry_run in (True, False):
+        with pytest.raises(ConfigError, match=r"data\.incoming\.key: expected 'id'.*got.*Put the"):
+            ingest(other, world.now, dry_run=dry_run)
+    assert ingest(first, world.now).window is not None
+
+
+def test_a_key_is_free_until_the_first_window_and_each_stream_has_its_own():
+    world = World()
+    ingest(workspace(world, config(key="id")), world.now)
+    world.put("a.csv", b"id,name,x,p_a\n1,a,5,1\n")
+    place = workspace(world, config(key="name"))
+    ingest(place, world.now, dry_run=True)
+    ingest(replace(place, config=config(key="id")), world.now)
+
+    log = replace(place, config=config("inference", key="name"))
+
+    assert ingest(log, world.now).window is not None
 
 
 def test_new_objects_become_a_window_with_counts_and_a_profile():

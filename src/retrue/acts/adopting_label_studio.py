@@ -27,7 +27,7 @@ from retrue.acts.foreign_answers import (
 )
 from retrue.acts.foreign_question import Question, choose_identity, read_question
 from retrue.adapters.label_studio_project import ForeignProject, ForeignTask, LabelStudioProjects
-from retrue.reading.locating import Located, locate
+from retrue.reading.locating import Located, find_by_name, locate
 from retrue.records import Json
 from retrue.workspace import Workspace
 
@@ -157,6 +157,13 @@ def _match(
     rows = [task.data for task in tasks.values()]
     identity = choose_identity(workspace.config, rows, key=wishes.key, fields=wishes.fields)
     names = dict(zip(tasks, identity.candidates(rows), strict=True))
+    if identity.named_files:
+        every = {name for candidates in names.values() for name in candidates}
+        files = find_by_name(workspace, every, only=wishes.declared_random)
+        names = {
+            task: tuple(files.get(name, name) for name in candidates)
+            for task, candidates in names.items()
+        }
     located = locate(
         workspace,
         {name for candidates in names.values() for name in candidates},

@@ -153,6 +153,7 @@ class Identity:
     key: str | None  # field of the task's data that holds the sample's key
     fields: tuple[str, ...]  # without a key: fields whose hash is the id; (): all
     media: bool  # keys may be paths or addresses of files
+    named_files: bool = False  # they are that, of samples that have no key of their own
 
     def candidates(self, rows: Sequence[Mapping[str, object]]) -> list[tuple[str, ...]]:
         """Ids each task's sample may have, the likeliest first; () where the data tell none."""
@@ -192,9 +193,9 @@ def choose_identity(
     if chosen is not None:
         if rows and chosen not in held:
             raise ConfigError(f"--key {chosen}: no task has this field; {there}.")
-        return Identity(key=chosen, fields=(), media=media)
+        return Identity(key=chosen, fields=(), media=media, named_files=media and not keys)
     if rows and (keys or media):
-        wanted = " or ".join(map(repr, keys)) or "a key (samples are told by their bytes)"
+        wanted = " or ".join(map(repr, keys)) or "the files' names"
         raise ConfigError(
             f"expected {wanted} in the tasks' data to find each task's sample by; {there}. "
             "Name the field that holds it with --key."

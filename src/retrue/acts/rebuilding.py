@@ -18,6 +18,7 @@ from retrue.core.window_json import window_from_json
 from retrue.errors import StoreError
 from retrue.ports import Cursor, Lease
 from retrue.reading.ballots import last_verdicts
+from retrue.reading.pushing import STARTED, push_mark
 from retrue.reading.reference import load_reference
 from retrue.reading.windows import read_window
 from retrue.records import Quarantined, Round, Window
@@ -164,7 +165,7 @@ def _add_tasks(workspace: Workspace, lease: Lease) -> int:
         done = [task.task_key for task in tasks if task.sample_id in settled or _is_over(item)]
         workspace.state.finish_tasks(done, lease)
         # A push may have been cut with the ledger: the next one waits until the tool rests.
-        workspace.state.set_value(f"push/{item.plan.round_id}", "started", lease)
+        workspace.state.set_value(push_mark(item.plan.round_id), STARTED, lease)
     return total
 
 

@@ -70,11 +70,24 @@ def _locks(git: Git, now: datetime) -> Iterator[Check]:
         except FileNotFoundError:
             continue  # its git has ended meanwhile
         age = (now - made).total_seconds()
-        detail = f"{lock} is {age:.0f} s old. If no git is at work here, delete it."
+        detail = f"{lock} is {_in_words(age)} old. If no git is at work here, delete it."
         young = age < YOUNG_SECONDS
         yield Check(name="git lock", ok=young, warn=young, detail=detail)
     if not found:
         yield Check(name="git lock", ok=True, detail="none was left behind")
+
+
+def _in_words(seconds: float) -> str:
+    """Seconds, minutes, hours or days, whichever says it in a small number.
+
+    >>> _in_words(45), _in_words(600), _in_words(10803), _in_words(400_000)
+    ('45 s', '10 min', '3 h', '4 days')
+    """
+    if seconds < YOUNG_SECONDS:
+        return f"{seconds:.0f} s"
+    if seconds < 2 * 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 2 * 86400 else f"{seconds // 86400:.0f} days"
 
 
 def examine_dvc(root: Path) -> Iterator[Check]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +31,9 @@ __all__ = [
 ]
 
 TIMEOUT = 20.0  # seconds
+VERSION = re.compile(r"\d+(\.\w+)+")
+SETTING = "MLFLOW_TRACKING_URI (model.tracking_uri)"
+CORRECT = f"Correct {SETTING}: it is the server's root."
 Clock = Callable[[], datetime]
 
 
@@ -60,8 +64,13 @@ def examine_mlflow(uri: str | None, models: ModelRegistry, now: Clock) -> Iterat
     """
     if uri is not None and uri.startswith(("http://", "https://")):
         reply = _get(f"{uri.rstrip('/')}/version")
+        version = reply.text.strip()
+        if not VERSION.fullmatch(version):
+            raise ModelError(
+                f"{without_passwords(uri)}: expected an MLflow server, got another one. {CORRECT}"
+            )
         yield clock_check("MLflow", date_of(reply.headers), now())
-        yield version_check("MLflow", reply.text.strip())
+        yield version_check("MLflow", version)
     champion = models.champion()
     found = f"champion v{champion.version}" if champion else "no champion yet"
     yield Check(name="model registry", ok=True, detail=found)
@@ -73,8 +82,8 @@ def _get(url: str) -> httpx.Response:
         reply = httpx.get(url, timeout=TIMEOUT)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ServiceUnavailable(
-            f"{shown}: no MLflow server answers ({type(error).__name__}). Start it, or correct "
-            "MLFLOW_TRACKING_URI."
+            f"{shown}: no MLflow server answers ({type(error).__name__}). Start it (this machine's "
+            f"stack: `retrue stack up`), or correct {SETTING}."
         ) from None
     if reply.status_code in (401, 403):
         raise ModelError(
@@ -83,8 +92,7 @@ def _get(url: str) -> httpx.Response:
         )
     if reply.is_error:
         raise ModelError(
-            f"{shown}: expected an MLflow server, got HTTP {reply.status_code}. Correct "
-            "MLFLOW_TRACKING_URI: it is the server's root."
+            f"{shown}: expected an MLflow server, got HTTP {reply.status_code}. {CORRECT}"
         )
     return reply
 

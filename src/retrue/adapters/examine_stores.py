@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -17,9 +18,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from retrue.adapters.dvc_cli import REMOTE, dvc_places
 from retrue.adapters.examining import Check, clock_check, date_of
 from retrue.adapters.process import without_passwords
-from retrue.adapters.s3_errors import explain
+from retrue.adapters.s3_errors import IF_AWAY, S3Settings, code_of, explain
 from retrue.config import StreamSource
-from retrue.errors import StoreError
+from retrue.errors import RetrueError, StoreError
 from retrue.records import ObjectRef
 from retrue.workspace import Workspace
 
@@ -32,6 +33,9 @@ TIMEOUT = 20.0  # seconds
 TABLES = (".parquet", ".csv", ".tsv", ".json", ".jsonl", ".gz")  # objects that no browser shows
 MANY = 2000  # objects looked through for one that a browser shows
 PROBE = "retrue-probe"
+MOST = 4096  # bytes of a refusal that are read for its code
+OF_MEDIA = S3Settings(access="queue.media.access_key", secret="queue.media.secret_key")  # noqa: S106
+ENVIRONMENT = S3Settings()
 
 
 def examine_stream(workspace: Workspace, name: str, stream: StreamSource) -> Iterator[Check]:
@@ -56,8 +60,8 @@ def examine_s3_clock(now: Callable[[], datetime]) -> Iterator[Check]:
         theirs = date_of(httpx.get(url, timeout=TIMEOUT).headers)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise StoreError(
-            f"{without_passwords(url)}: no S3 answers ({type(error).__name__}). Check "
-            "AWS_ENDPOINT_URL and the network."
+            f"{without_passwords(url)}: no S3 answers ({type(error).__name__}). "
+            f"{IF_AWAY.format(settings=ENVIRONMENT)}"
         ) from None
     yield clock_check("S3", theirs, now())
 
@@ -85,24 +89,45 @@ def examine_media(workspace: Workspace, stream: StreamSource) -> Iterator[Check]
     elif not link.startswith(("http://", "https://")):
         yield Check(name=name, ok=True, detail="a file of this machine; `retrue label` shows it")
     else:
-        yield _fetched(name, shown.uri, link)
+        yield _fetched(name, shown.uri, link, _signed_with(workspace))
 
 
-def _fetched(name: str, uri: str, link: str) -> Check:
+def _signed_with(workspace: Workspace) -> S3Settings:
+    """Whose keys sign the links that people open."""
+    queue = workspace.config.queue
+    ours = queue.use != "label_studio" or queue.media.access_key is None
+    return ENVIRONMENT if ours else OF_MEDIA
+
+
+def _fetched(name: str, uri: str, link: str, keys: S3Settings) -> Check:
     where = without_passwords(link).split("?")[0]  # the rest is the signature
     try:
         with httpx.stream("GET", link, timeout=TIMEOUT, follow_redirects=True) as reply:
             status, kind = reply.status_code, reply.headers.get("Content-Type", "no type")
+            said = b"" if status == 200 else next(reply.iter_bytes(MOST), b"")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        status, kind = 0, type(error).__name__
+        status, kind, said = 0, type(error).__name__, b""
     if status == 200:
         return Check(name=name, ok=True, detail=f"{uri} came as {kind} by a link without a login")
-    said = f"HTTP {status}" if status else f"no answer ({kind})"
-    advice = (
-        "Annotators would see nothing. The keys that sign it need s3:GetObject; the address must "
-        "be one that browsers reach (`queue.media.endpoint`), with this clock right."
-    )
-    return Check(name=name, ok=False, detail=f"{where}: {said}. {advice}")
+    got = f"HTTP {status}" if status else f"no answer ({kind})"
+    found = re.search(rb"<Code>(\w+)</Code>", said)
+    advice = _for_browsers(found[1].decode() if found else "", keys)
+    detail = f"{where}: {got}; annotators would see nothing. {advice}"
+    return Check(name=name, ok=False, detail=detail)
+
+
+def _for_browsers(code: str, keys: S3Settings) -> str:
+    """What to do where a link does not open, by S3's own word; "" = it was not S3 that spoke."""
+    if code == "InvalidAccessKeyId":
+        return f"This store does not know the key that signs links: correct {keys.access}."
+    if code == "SignatureDoesNotMatch":
+        return f"The secret that signs links is wrong: correct {keys.secret}."
+    if code == "AccessDenied":
+        return f"Grant s3:GetObject to the key that signs links ({keys.access})."
+    if code in ("NoSuchBucket", "NoSuchKey"):
+        return f"It is not there ({code}): does `queue.media.endpoint` name the same store?"
+    told = f"S3 said {code}. " if code else ""
+    return f"{told}Set `queue.media.endpoint` to where browsers reach S3, and check the network."
 
 
 def _link(workspace: Workspace, uri: str) -> str | None:
@@ -203,19 +228,12 @@ def _probe_s3(url: str, name: str, remote: configparser.SectionProxy) -> Check:
     place = urlsplit(url)
     key = f"{place.path.strip('/')}/{name}".lstrip("/")
     try:
-        # In SeaweedFS a PUT makes an absent bucket: a wrong name must not.
-        client.head_bucket(Bucket=place.netloc)
+        # In SeaweedFS a PUT makes an absent bucket: a wrong name must not. Not a HEAD, whose
+        # refusal does not say why.
+        client.list_objects_v2(Bucket=place.netloc, Prefix=key, MaxKeys=1)
         client.put_object(Bucket=place.netloc, Key=key, Body=b"")
-    except ClientError as error:
-        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 403:
-            raise StoreError(
-                f"{without_passwords(url)}: a probe could not be written: access denied. Grant "
-                "s3:ListBucket on the bucket, and s3:GetObject, s3:PutObject and s3:DeleteObject "
-                "below it, to the keys that retrue and DVC use."
-            ) from error
-        raise explain(without_passwords(url), error) from error
-    except BotoCoreError as error:
-        raise explain(without_passwords(url), error) from error
+    except (ClientError, BotoCoreError) as error:
+        raise _no_probe(url, error, _settings_of(remote)) from error
     try:
         client.delete_object(Bucket=place.netloc, Key=key)
     except (ClientError, BotoCoreError) as error:
@@ -227,6 +245,29 @@ def _probe_s3(url: str, name: str, remote: configparser.SectionProxy) -> Check:
         return Check(name="DVC remote", ok=True, warn=True, detail=detail)
     shown = f"{without_passwords(url)}: a probe was written and removed"
     return Check(name="DVC remote", ok=True, detail=shown)
+
+
+def _settings_of(remote: configparser.SectionProxy) -> S3Settings:
+    """Where DVC's remote has its keys and address from: its own settings come first."""
+    own = f"of the remote {REMOTE} in .dvc/config.local"
+    named = {"access": "access_key_id", "secret": "secret_access_key", "endpoint": "endpointurl"}
+    return S3Settings(**{name: f"`{key}` {own}" for name, key in named.items() if key in remote})
+
+
+def _no_probe(url: str, error: ClientError | BotoCoreError, settings: S3Settings) -> RetrueError:
+    shown, bucket = without_passwords(url), urlsplit(url).netloc
+    code = code_of(error) if isinstance(error, ClientError) else ""
+    if code in ("NoSuchBucket", "404"):
+        return StoreError(
+            f"{shown}: there is no bucket {bucket}. Correct store.dvc_remote, or make the bucket."
+        )
+    if code in ("AccessDenied", "AllAccessDisabled", "403"):
+        return StoreError(
+            f"{shown}: a probe could not be written: access denied. Grant s3:ListBucket on the "
+            "bucket, and s3:GetObject, s3:PutObject and s3:DeleteObject below it, to the key of "
+            f"{settings.access}."
+        )
+    return explain(shown, error, settings)
 
 
 def _client(

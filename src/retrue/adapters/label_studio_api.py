@@ -169,6 +169,8 @@ class LabelStudioApi:
             try:
                 reply = self._client.get("/api/projects/", _Projects, params)
             except NotFound:
+                if page == 1:
+                    raise
                 break  # one was deleted while we looked, so there is no such page
             found |= {project.id: project for project in reply.results}
             page, wanted = page + 1, reply.count

@@ -225,7 +225,8 @@ def _refusal(where: str, reply: httpx.Response) -> RetrueError:
     if status in (401, 403):
         return QueueError(f"{where}: Label Studio refused our token (HTTP {status}). {_TOKENS}")
     if status == 404:
-        return NotFound(f"{where}: Label Studio has no such thing (any more): {_said(reply)}")
+        said = f"{where}: there is no such thing (any more): {_said(reply)}"
+        return NotFound(f"{said} If nothing is found, LABEL_STUDIO_URL names another server.")
     if status in (408, 425, 429) or status >= 500:
         busy = _Busy(f"{where}: Label Studio is busy or failing (HTTP {status})")
         wait = reply.headers.get("Retry-After", "")

@@ -72,8 +72,13 @@ def page_of(root: Path, config: Config) -> Page:
 
 
 def _columns(config: Config) -> tuple[str, ...] | None:
-    fields, display = config.data.fields, config.data.display
-    return display if display is not None else tuple(fields) if fields else None
+    data = config.data
+    if data.display is not None:
+        return data.display
+    sources = [one for one in (data.incoming, data.inference) if one is not None]
+    if data.kind in ("image", "other") and not any(one.media or one.metadata for one in sources):
+        return ()  # each object is a sample by itself
+    return tuple(data.fields) if data.fields else None
 
 
 def build_page(labels: Labels, page: Page) -> str:

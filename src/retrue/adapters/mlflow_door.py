@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Protocol, cast
 
+from retrue.adapters.foreign_words import in_short
 from retrue.adapters.models_cache import database_file
 from retrue.adapters.process import without_passwords
 from retrue.errors import ModelError, ServiceUnavailable
@@ -155,7 +156,7 @@ def client_of(uri: str) -> Client:
 
 
 def _translated(uri: str, code: str, message: str) -> ModelError | ServiceUnavailable:
-    text = f"registry {without_passwords(uri)}: {without_passwords(message)}"
+    text = f"registry {without_passwords(uri)}: {without_passwords(in_short(message))}"
     if code in _TRANSIENT:
         return ServiceUnavailable(f"{text}. Is it running? Then run the step again.")
     return ModelError(text)

@@ -174,16 +174,7 @@ def model_inputs(
         ModelError: Images without their bytes, or bytes that are no picture.
     """
     if spec.data_kind == "image":
-        from retrue.core.represent import pixels
-
-        side = spec.side or 1
-        try:
-            flat = [pixels(data, side=side).ravel() for data in media or ()]
-        except ValueError as error:
-            raise ModelError(f"image model: {error}") from error
-        if len(flat) != len(samples):
-            raise ModelError(f"image model: expected {len(samples)} pictures, got {len(flat)}.")
-        return np.stack(flat) if flat else np.zeros((0, side * side), dtype=np.float32)
+        return _pictures(samples, media or (), side=spec.side or 1)
     rows = [cast("dict[str, Json]", json.loads(sample.fields)) for sample in samples]
     if spec.data_kind == "text":
         return [str(row.get(spec.text or "") or "") for row in rows]
@@ -194,6 +185,24 @@ def model_inputs(
     from pandas import DataFrame
 
     return DataFrame(columns)
+
+
+def _pictures(
+    samples: Sequence[Sample], media: Sequence[bytes], *, side: int
+) -> NDArray[np.float32]:
+    """Grey values, shape (n, side * side)."""
+    from retrue.core.represent import pixels
+
+    if len(media) != len(samples):
+        raise ModelError(f"image model: expected {len(samples)} pictures, got {len(media)}.")
+    rows = np.zeros((len(samples), side * side), dtype=np.float32)
+    for row, sample, data in zip(rows, samples, media, strict=True):
+        try:
+            row[:] = pixels(data, side=side).ravel()
+        except ValueError as error:
+            where = sample.media_uri or sample.uri
+            raise ModelError(f"image model: {where}: {error}") from error
+    return rows
 
 
 def predict(estimator: Estimator, spec: ModelSpec, inputs: object) -> Scores:

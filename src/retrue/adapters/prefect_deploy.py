@@ -34,6 +34,7 @@ class DeployReport:
     version: str  # of the server
     new_pools: tuple[str, ...]  # work pools that were not there
     pools: tuple[str, ...]  # all that the deployments use
+    idle_pools: tuple[str, ...]  # those of which no worker was heard of lately: nothing runs there
     new: tuple[str, ...]  # deployments that were not there, as flow/deployment
     deployments: tuple[Deployed, ...]  # those of prefect.yaml, as the server has them
     moved_from: tuple[str, ...]  # other folders that ran this project's deployments before
@@ -120,6 +121,9 @@ def deploy(
         version=version,
         new_pools=absent,
         pools=pools,
+        idle_pools=tuple(
+            name for name in pools if (dry_run and name in absent) or not server.workers(name)
+        ),
         new=tuple(sorted(wanted - {*known})) if dry_run else _new(there, known),
         deployments=there,
         moved_from=tuple(sorted(folders - {str(root)})),

@@ -61,6 +61,7 @@ class PrefectServer:
         self.shown = without_passwords(self.url)
         self.server_time: datetime | None = None  # of the last reply, whole seconds
         self._headers = _authorization(env)
+        self._refused = _if_refused(env)
         self._transport = transport
 
     def version(self) -> str:
@@ -126,8 +127,7 @@ class PrefectServer:
             ) from None
         if reply.status_code in (401, 403):
             raise WorkspaceError(
-                f"{where}: Prefect refused us (HTTP {reply.status_code}). Set "
-                "PREFECT_API_AUTH_STRING (a server of your own) or PREFECT_API_KEY (Prefect Cloud)."
+                f"{where}: Prefect refused us (HTTP {reply.status_code}). {self._refused}"
             )
         if reply.status_code >= 500:
             raise ServiceUnavailable(f"{where}: Prefect is failing (HTTP {reply.status_code}).")
@@ -166,6 +166,18 @@ def _authorization(env: Mapping[str, str]) -> dict[str, str]:
     if login := env.get("PREFECT_API_AUTH_STRING"):
         return {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
     return {}
+
+
+def _if_refused(env: Mapping[str, str]) -> str:
+    """What to do where the server does not take what `_authorization` gives."""
+    if env.get("PREFECT_API_KEY"):
+        return (
+            "It does not take PREFECT_API_KEY: correct it; or unset it, and set "
+            "PREFECT_API_AUTH_STRING, for a server of your own."
+        )
+    if env.get("PREFECT_API_AUTH_STRING"):
+        return "It does not take PREFECT_API_AUTH_STRING: correct it (user:password)."
+    return "Set PREFECT_API_AUTH_STRING (a server of your own) or PREFECT_API_KEY (Prefect Cloud)."
 
 
 def _told(one: _Deployment, flow: str, events: tuple[str, ...]) -> Deployed:

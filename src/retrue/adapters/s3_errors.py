@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -22,9 +25,10 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
-from retrue.errors import RetrueError, ServiceUnavailable, StoreError
+from retrue.adapters.foreign_words import in_short
+from retrue.errors import ObjectGone, RetrueError, ServiceUnavailable, StoreError
 
-__all__ = ["CUT", "code_of", "explain", "is_expired"]
+__all__ = ["CUT", "IF_AWAY", "S3Settings", "code_of", "explain", "is_expired"]
 
 CUT = (BotoConnectionError, HTTPClientError, IncompleteReadError, ResponseStreamingError)
 
@@ -50,9 +54,16 @@ _LOGIN = (
 )
 
 _LOG_IN = "the session token has expired. Log in again, then call again."
-_WRONG_KEY = (
-    "the access key or its secret is wrong ({code}). Check AWS_ACCESS_KEY_ID, "
-    "AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, and that they belong to AWS_ENDPOINT_URL."
+_WRONG_PAIR = (
+    "the access key or its secret is wrong ({code}). Check {settings.access}, {settings.secret}, "
+    "AWS_SESSION_TOKEN, and that they belong to {settings.endpoint}."
+)
+_UNKNOWN_KEY = (
+    "this store does not know the access key ({code}). Correct {settings.access}, or "
+    "{settings.endpoint} if the key is another store's."
+)
+_OTHER_KEYS = (
+    "the secret is not the access key's ({code}). Correct {settings.secret} or {settings.access}."
 )
 _CLOCK = (
     "this machine's clock is too far from the object store's: {clocks}. Set the clock (15 minutes "
@@ -61,9 +72,9 @@ _CLOCK = (
 _ELSEWHERE = "the bucket is in another region. {region}"
 _ADVICE = {  # by code, else by HTTP status
     **dict.fromkeys(_EXPIRED, _LOG_IN),
-    **dict.fromkeys(
-        ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthFailure", "InvalidToken"), _WRONG_KEY
-    ),
+    **dict.fromkeys(("AuthFailure", "InvalidToken"), _WRONG_PAIR),
+    "InvalidAccessKeyId": _UNKNOWN_KEY,
+    "SignatureDoesNotMatch": _OTHER_KEYS,
     **dict.fromkeys(("RequestTimeTooSkewed", "RequestInTheFuture"), _CLOCK),
     **dict.fromkeys(
         ("PermanentRedirect", "TemporaryRedirect", "IllegalLocationConstraintException", "301"),
@@ -79,12 +90,32 @@ _ADVICE = {  # by code, else by HTTP status
     "412": "the object changed since it was listed, and the bucket keeps no versions. Run the step "
     "again for new rows; restore the old object for a window that was recorded before.",
 }
+_GONE = [_ADVICE[code] for code in ("NoSuchVersion", "404", "412")]
 
 
-def explain(uri: str, error: ClientError | BotoCoreError | RuntimeError) -> RetrueError:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Settings:
+    """Where a person sets what a store is asked with."""
+
+    access: str = "AWS_ACCESS_KEY_ID"
+    secret: str = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 - a name
+    endpoint: str = "AWS_ENDPOINT_URL"
+
+
+OF_THE_ENVIRONMENT = S3Settings()
+IF_AWAY = (
+    "Check {settings.endpoint} and the network; if it is this machine's stack: `retrue stack up`."
+)
+
+
+def explain(
+    uri: str,
+    error: ClientError | BotoCoreError | RuntimeError,
+    settings: S3Settings = OF_THE_ENVIRONMENT,
+) -> RetrueError:
     """The error to raise instead: transient where calling again may help."""
     if isinstance(error, ClientError):
-        return _refused(uri, error)
+        return _refused(uri, error, settings)
     if isinstance(error, RecursionError):  # botocore asks where the bucket is, and is sent on again
         return StoreError(
             f"{uri}: the object store redirects every request. Correct AWS_ENDPOINT_URL (http "
@@ -98,7 +129,10 @@ def explain(uri: str, error: ClientError | BotoCoreError | RuntimeError) -> Retr
             "authority's certificate in AWS_CA_BUNDLE."
         )
     if isinstance(error, CUT):
-        return ServiceUnavailable(f"{uri}: the object store did not answer: {error}")
+        said = in_short(re.sub(r'\?[^"\s]*', "", str(error)))  # without the query of an address
+        return ServiceUnavailable(
+            f"{uri}: the object store did not answer: {said}. {IF_AWAY.format(settings=settings)}"
+        )
     if isinstance(error, _LOGIN):
         return StoreError(
             f"{uri}: expected credentials, found none that work ({error}). Set AWS_ACCESS_KEY_ID "
@@ -119,18 +153,20 @@ def is_expired(error: ClientError) -> bool:
     return code_of(error) in _EXPIRED
 
 
-def _refused(uri: str, error: ClientError) -> RetrueError:
+def _refused(uri: str, error: ClientError, settings: S3Settings) -> RetrueError:
     code = code_of(error)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code in _BUSY or status >= 500 or status == 429:
         return ServiceUnavailable(f"{uri}: the object store is busy or failing ({code or status})")
     advice = _ADVICE.get(code)
     if code == "AuthorizationHeaderMalformed":  # said of a wrong region, and of garbled keys
-        advice = _ELSEWHERE if _region(error) else _WRONG_KEY
+        advice = _ELSEWHERE if _region(error) else _WRONG_PAIR
     elif advice is None:
         advice = _ADVICE.get(str(status), f"the object store refused: {code} (HTTP {status})")
-    told = advice.format(code=code, clocks=_clocks(error), region=_set_region(error))
-    return StoreError(f"{uri}: {told}")
+    told = advice.format(
+        code=code, clocks=_clocks(error), region=_set_region(error), settings=settings
+    )
+    return (ObjectGone if advice in _GONE else StoreError)(f"{uri}: {told}")
 
 
 def _set_region(error: ClientError) -> str:

@@ -37,6 +37,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from sqlalchemy.schema import Table
 
+from retrue.adapters.foreign_words import in_short
 from retrue.adapters.state_tables import REVISIONS, VERSION_TABLE
 from retrue.errors import (
     ConfigError,
@@ -65,6 +66,15 @@ _BUSY_MS = 30_000  # our transactions take milliseconds; this is for a slow disk
 # How long a process may stop inside a transaction before PostgreSQL gives its locks to others: a
 # paused or vanished machine would keep everybody waiting for hours. Ours never pause on purpose.
 _IDLE_MS = 10_000
+# A server whose machine vanished says nothing, and TCP would wait for hours: these notice within a
+# minute. They are libpq's names; what a URL says itself goes first.
+_PATIENCE = {
+    "connect_timeout": 10,  # seconds
+    "keepalives_idle": 20,  # seconds
+    "keepalives_interval": 10,  # seconds
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,  # milliseconds
+}
 _MIGRATION_LOCK = 0x7E72_7565  # any number that nobody else uses in one PostgreSQL
 
 # What databases say when a person must act. SQLite has no codes that reach us through SQLAlchemy,
@@ -102,8 +112,10 @@ def connect(url: str) -> Engine:
     elif kind != "sqlite" or parsed.database in (None, "", ":memory:"):
         msg = f"{expected}, got {parsed.render_as_string(hide_password=True)}"
         raise ConfigError(msg)
+    patience = {} if kind == "sqlite" else _PATIENCE
+    given = {name: value for name, value in patience.items() if name not in parsed.query}
     try:
-        engine = create_engine(parsed, poolclass=NullPool, hide_parameters=True)
+        engine = create_engine(parsed, poolclass=NullPool, hide_parameters=True, connect_args=given)
     except ModuleNotFoundError as error:
         msg = f"ledger: PostgreSQL needs the Python package psycopg[binary] ({error})"
         raise ConfigError(msg) from error
@@ -111,13 +123,14 @@ def connect(url: str) -> Engine:
         Path(parsed.database or "").parent.mkdir(parents=True, exist_ok=True)
         _set_up_sqlite(engine)
     else:
-        event.listen(engine, "connect", _limit_idling)
+        event.listen(engine, "connect", _limit_waiting)
     return engine
 
 
-def _limit_idling(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+def _limit_waiting(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
     cursor.execute(f"SET idle_in_transaction_session_timeout = {_IDLE_MS}")
+    cursor.execute(f"SET lock_timeout = {_BUSY_MS}")
     cursor.close()
     connection.commit()  # a SET that is rolled back is forgotten
 
@@ -257,21 +270,37 @@ def _translated(engine: Engine) -> Generator[None]:
 
 
 def _our_error(error: DBAPIError, where: str) -> RetrueError:
-    said = " ".join(str(error.orig).split())
-    if any(words in said for words in _FULL):
+    words = " ".join(str(error.orig).split())
+    said = _first_useful(str(error.orig))
+    if any(sign in words for sign in _FULL):
         return TerminalError(
             f"ledger {where}: expected free space on its disk, got: {said}; make room and run again"
         )
-    if any(words in said for words in _BROKEN):
+    if any(sign in words for sign in _BROKEN):
         return WorkspaceError(
             f"ledger {where}: expected a database of retrue, got: {said}; move it away and run "
             "`retrue ledger rebuild`"
         )
-    if any(words in said for words in _REFUSED):
+    if any(sign in words for sign in _REFUSED):
         return WorkspaceError(
             f"ledger {where}: expected a database we may write, got: {said}; check its name, its "
             "permissions and your credentials"
         )
     if isinstance(error, OperationalError | InterfaceError | InternalError):
-        return ServiceUnavailable(f"ledger {where}: expected an answer, got: {said}; run again")
+        return ServiceUnavailable(
+            f"ledger {where}: expected an answer, got: {said}; {_if_away(where)}run again"
+        )
     return TerminalError(f"ledger {where}: the database refused a write: {said}")
+
+
+def _first_useful(said: str) -> str:
+    """One line: psycopg has a heading above the reasons of several attempts, and a hint below."""
+    lines = said.splitlines()
+    reasons = [line for line in lines if " failed: " in line]
+    return in_short(reasons[-1].rpartition(" failed: ")[2] if reasons else said)
+
+
+def _if_away(where: str) -> str:
+    if where.startswith("sqlite"):
+        return ""
+    return "check store.ledger and the network (this machine's stack: `retrue stack up`), then "

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from retrue.adapters.digest_cache import DigestCache
 from retrue.errors import StoreError
-from retrue.ports import LINK_LIFETIME, SampleStore, TableBatch
+from retrue.ports import LINK_LIFETIME, Look, SampleStore, TableBatch
 from retrue.records import ObjectRef
 
 __all__ = ["AnyStore", "scheme_of"]
@@ -52,13 +52,13 @@ class AnyStore:
                 near[scheme] = stack.enter_context(near[scheme].ahead(wanted))
             yield AnyStore(near, self._hashed)
 
-    def digests(self, refs: Sequence[ObjectRef]) -> list[str]:
-        """As the port says; what was hashed before is not read again."""
-        known = self._hashed.known(refs)
+    def digests(self, refs: Sequence[ObjectRef], *, look: Look | None = None) -> list[str]:
+        """As the port says; what was hashed before is not read again, unless it is to be seen."""
+        known = self._hashed.known(refs) if look is None else {}
         for scheme in {scheme_of(ref.uri) for ref in refs}:
             new = [ref for ref in refs if scheme_of(ref.uri) == scheme and ref not in known]
             if new:
-                found = dict(zip(new, self._of(new[0].uri).digests(new), strict=True))
+                found = dict(zip(new, self._of(new[0].uri).digests(new, look=look), strict=True))
                 self._hashed.keep(found)
                 known |= found
         return [known[ref] for ref in refs]

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 
 from retrue.adapters.store_roots import changed_error, inside, is_hidden, outside_error
 from retrue.adapters.tables_reader import read_table
-from retrue.errors import StoreError
-from retrue.ports import LINK_LIFETIME, TableBatch
+from retrue.errors import ObjectGone
+from retrue.ports import LINK_LIFETIME, Look, TableBatch
 from retrue.records import ObjectRef
 
 __all__ = ["MemoryStore"]
@@ -59,8 +59,11 @@ class MemoryStore:
         """As the port says; nothing is nearer than memory."""
         yield self
 
-    def digests(self, refs: Sequence[ObjectRef]) -> list[str]:
+    def digests(self, refs: Sequence[ObjectRef], *, look: Look | None = None) -> list[str]:
         """As the port says."""
+        if look is not None:
+            for ref in refs:
+                look(ref, self.read(ref))
         return [hashlib.sha256(self.read(ref)).hexdigest() for ref in refs]
 
     def read(self, ref: ObjectRef) -> bytes:
@@ -74,7 +77,7 @@ class MemoryStore:
         """As the port says."""
         self._check(uri)
         if uri not in self._objects:
-            raise StoreError(f"{uri}: expected an object, got none")
+            raise ObjectGone(f"{uri}: expected an object, got none. Was it deleted?")
         return self._objects[uri][0]
 
     def link(self, uri: str, *, lifetime: timedelta = LINK_LIFETIME) -> str:  # noqa: ARG002

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from retrue.errors import StoreError
+from retrue.errors import ObjectGone, StoreError
 
 __all__ = ["changed_error", "inside", "is_hidden", "outside_error"]
 
@@ -37,9 +37,9 @@ def outside_error(uri: str, roots: Sequence[str]) -> StoreError:
     return StoreError(f"{uri}: expected a name below {', '.join(roots)}, got one outside")
 
 
-def changed_error(uri: str, expected: str, got: str) -> StoreError:
+def changed_error(uri: str, expected: str, got: str) -> ObjectGone:
     """What to say about an object that is not what it was."""
-    return StoreError(
+    return ObjectGone(
         f"{uri}: expected version {expected}, got {got}. It changed since it was listed: run the "
         "step again for new rows, restore the old object for a window that was recorded before."
     )

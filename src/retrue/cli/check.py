@@ -41,7 +41,9 @@ def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
     root = find_root(call.folder)
     checks = check_workspace(root)
     if all(one.ok for one in checks):
-        checks += check_services(root, waiting=call.waiting)
+        asked = check_services(root, waiting=call.waiting)
+        names = {one.name for one in asked}
+        checks = [*(one for one in checks if one.name not in names), *asked]
     _tell(call, checks)
 
 

@@ -27,7 +27,7 @@ def check_workspace(root: Path) -> list[Check]:
         checks.append(_variables(root))
         name = config.labels.file.as_posix()
         labels, found = _attempt(name, lambda: load_labels(root, config), _question)
-        checks += [found, *_streams(root, config), _ledger(root, config)]
+        checks += [found, *_streams(root, config), _identity(root, config), _ledger(root, config)]
         checks += [_schema(root, labels)] if labels is not None else []
         if labels is not None and config.queue.page is not None:
             checks.append(_page(root, config, labels))
@@ -68,6 +68,19 @@ def _streams(root: Path, config: Config) -> list[Check]:
             detail = f"{uri}: expected a folder, found none. Make it, or correct data.{name}.uri."
         checks.append(Check(name=f"data.{name}", ok=there, detail=detail))
     return checks
+
+
+def _identity(root: Path, config: Config) -> Check:
+    """Whether samples keep the ids they have."""
+    from retrue.adapters.records_files import FileRoundRecord
+    from retrue.reading.identity import other_identities
+
+    wrong, found = _attempt(
+        "identity",
+        lambda: other_identities(config, FileRoundRecord(root / "data")),
+        lambda _: "samples keep their ids",
+    )
+    return Check(name="identity", ok=False, detail=" ".join(wrong)) if wrong else found
 
 
 def _ledger(root: Path, config: Config) -> Check:

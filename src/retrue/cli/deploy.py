@@ -65,7 +65,7 @@ def _lines(report: DeployReport, *, dry_run: bool) -> Iterator[str]:
     for name in report.left_over:
         yield f"{name} is not in prefect.yaml any more: `prefect deployment delete {name}`"
     if not dry_run:
-        for pool in report.pools:
+        for pool in report.idle_pools:
             yield f"Next, on this machine: `prefect worker start --pool {pool} --type process`"
 
 

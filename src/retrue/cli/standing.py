@@ -55,7 +55,8 @@ def _drift(facts: Facts) -> str:
 
 
 def _round(item: Progress) -> str:
-    pace = f", {item.seconds:.0f} s each" if item.seconds is not None else ""
+    pace = f", {item.skipped} skipped" if item.skipped else ""
+    pace += f", {item.seconds:.0f} s each" if item.seconds is not None else ""
     return (
         f"{item.round_id} is {item.state}: {item.done:,} of {count(item.wanted, 'answer')}{pace}, "
         f"{item.cost:.2f} {item.currency} ({item.why})"

@@ -61,7 +61,8 @@ def select(ctx: typer.Context, dry_run: DryRun = False, as_json: AsJson = False)
         names = [item.plan.round_id for item in report.planned]
         if names and not dry_run:
             record_progress(workspace, f"Plan {', '.join(names)}", now=call.now)
-    call.show(report, words.select(report, dry_run=dry_run))
+    empty = not workspace.state.windows()
+    call.show(report, words.select(report, dry_run=dry_run, empty=empty))
 
 
 @app.command(epilog=examples("retrue push", "retrue push --dry-run"))
@@ -74,7 +75,10 @@ def push(ctx: typer.Context, dry_run: DryRun = False, as_json: AsJson = False) -
     workspace = call.workspace()
     with call.waiting("asking the queue what is there, adding the rest"):
         reports = push_tasks(workspace, now=call.now, dry_run=dry_run)
-    call.show(reports, words.push(reports, dry_run=dry_run))
+    planned = [one.plan.round_id for one in workspace.records.rounds() if one.state == "planned"]
+    call.show(
+        reports, words.push(reports, workspace.config.queue.tool, dry_run=dry_run, planned=planned)
+    )
 
 
 @app.command(epilog=examples("retrue collect", "retrue collect --sweep", "retrue collect --push"))

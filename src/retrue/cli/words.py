@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from retrue.core.accuracy import Estimate
     from retrue.core.gate import PairedResult
+    from retrue.records import Quarantined
     from retrue.steps.collect import CollectReport
     from retrue.steps.drift import DriftReport, ProbeReport, WindowCheck
     from retrue.steps.ingest import IngestReport
@@ -64,6 +65,7 @@ def drift(report: DriftReport) -> list[str]:
     lines += [line for probe in report.probes for line in _probe(probe)]
     if report.why:
         lines.append(report.why)
+    lines += _skipped(report.skipped)
     if any(check.alarm for check in report.checks):
         lines.append("Next: `retrue select` plans a small random probe: does the shift hurt?")
     return lines
@@ -86,13 +88,15 @@ def _probe(probe: ProbeReport) -> list[str]:
     return [f"incident {probe.incident_id}: {outcome.outcome}: {outcome.reason}{end}"]
 
 
-def select(report: SelectReport, *, dry_run: bool) -> list[str]:
-    """Which rounds were planned, and what holds others back."""
+def select(report: SelectReport, *, dry_run: bool, empty: bool = False) -> list[str]:
+    """Which rounds were planned, and what holds others back; `empty`: no window is recorded."""
     lines = [line for item in report.planned for line in _planned(item, dry_run=dry_run)]
     for item in report.waiting:
         lines += [f"waiting: {item.why}", f"  to go on: {item.do}"]
     if any(item.opened for item in report.planned):
         lines.append("Next: `retrue push` puts the tasks into the queue.")
+    if empty:
+        lines.append("There is no data yet: `retrue ingest` records what is in the store.")
     return lines or ["No round is due."]
 
 
@@ -107,22 +111,33 @@ def _planned(item: PlannedRound, *, dry_run: bool) -> list[str]:
         f"{item.cost:.2f} {plan.currency}",
     ]
     lines += [f"  for example {task.sample_id}: {task.trigger}" for task in item.examples[:2]]
+    lines += _skipped(item.skipped)
     if not dry_run and not item.opened:
         lines.append(f"  Next: `retrue round approve {plan.round_id}`")
     return lines
 
 
-def push(reports: Sequence[PushReport], *, dry_run: bool) -> list[str]:
-    """What was put into the queue."""
+def push(
+    reports: Sequence[PushReport], tool: str, *, dry_run: bool, planned: Sequence[str] = ()
+) -> list[str]:
+    """What was put into the queue.
+
+    Args:
+        reports: Of the rounds that are open.
+        tool: Where people answer.
+        dry_run: Nothing was put there.
+        planned: Rounds that wait for a person's word.
+    """
+    waits = [f"{name} waits for a person: `retrue round approve {name}`" for name in planned]
     if not reports:
-        return ["No round is open: nothing to push."]
+        return ["No round is open: nothing to push.", *waits]
     added = "would be added" if dry_run else "added"
     lines = [
         f"round {report.round_id}: {count(report.tasks, 'task')}, {report.added:,} {added}"
         + (f", {count(report.copies_removed, 'copy')} removed" if report.copies_removed else "")
         for report in reports
     ]
-    return lines if dry_run else [*lines, "Next: people answer (`retrue label`, or the tool)."]
+    return [*lines, *waits] if dry_run else [*lines, *waits, f"Next: people answer, {tool}."]
 
 
 def collect(report: CollectReport, *, commit: str = "") -> list[str]:
@@ -215,6 +230,19 @@ def _paired(result: PairedResult) -> list[str]:
     if result.labels_needed is not None:
         lines.append(f"  about {count(result.labels_needed, 'audited item')} would decide")
     return lines
+
+
+def _skipped(items: Sequence[Quarantined]) -> list[str]:
+    """What could not be read, by name, and what to do about it."""
+    if not items:
+        return []
+    return [
+        f"  {count(len(items), 'object')} could not be read and were left out:",
+        *(f"    {item.uri}: {item.reason}" for item in items[:SHOWN]),
+        *_more(len(items)),
+        "    To count them again put them back as they were; a corrected object is a new one, and "
+        "the next `retrue ingest` finds it.",
+    ]
 
 
 def _more(number: int) -> list[str]:

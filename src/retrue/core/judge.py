@@ -192,7 +192,9 @@ def _rule(ballot: Ballot, guess: _Guess, min_confidence: float) -> Judgement | N
         status: VerdictStatus = "unanswerable" if ballot.votes else "missing"
         return _judgement(ballot, None, 0.0, status, "", reason)
     if ballot.people_only and len(counted) < 2:
-        return _judgement(ballot, None, 0.0, "disputed", guess.method, "one answer, two are needed")
+        passed = f" and {len(ballot.votes) - 1} without a label" if len(ballot.votes) > 1 else ""
+        reason = f"one answer{passed}, two are needed"
+        return _judgement(ballot, None, 0.0, "disputed", guess.method, reason)
     if guess.label is None or (ballot.people_only and guess.share <= 0.5):
         return _judgement(ballot, None, guess.confidence, "disputed", guess.method, _split(counted))
     if not ballot.people_only and guess.confidence < min_confidence:

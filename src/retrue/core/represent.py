@@ -12,12 +12,12 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from sklearn.feature_extraction.text import HashingVectorizer
 
 from retrue.records import Json, Sample, canonical_json
 
-__all__ = ["pixels", "represent"]
+__all__ = ["picture_fault", "pixels", "represent"]
 
 SIDE = 16  # images are compared as SIDE x SIDE grey values
 WORDS = 512  # hash cells of a text's words
@@ -70,10 +70,26 @@ def pixels(data: bytes, *, side: int) -> Floats:
     try:
         with Image.open(io.BytesIO(data)) as picture:
             grey = picture.convert("L").resize((side, side), Image.Resampling.BILINEAR)
+    except UnidentifiedImageError as error:  # its words hold an address in memory
+        what = f"{len(data)} bytes of something else" if data else "an empty object"
+        raise ValueError(f"expected a picture, got {what}") from error
     # Pillow's decoders tell of damage in all these ways.
     except (OSError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
         raise ValueError(f"expected a picture, got {len(data)} bytes: {error}") from error
     return (np.asarray(grey, dtype=np.float32) / 255).astype(np.float32)
+
+
+def picture_fault(data: bytes) -> str | None:
+    """Why bytes are no picture that `pixels` can read, the same words each time; None: they are.
+
+    >>> picture_fault(b"not one")
+    'expected a picture, got 7 bytes of something else'
+    """
+    try:
+        pixels(data, side=1)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _pictures(media: Iterable[bytes], count: int) -> Floats:

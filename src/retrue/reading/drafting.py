@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from retrue.core.draw import allot
 from retrue.core.openings import Opening, Waiting
 from retrue.reading.ballots import Asked, gather
-from retrue.reading.frame import Candidate, Wanted, draw_frame, fetch, with_outputs
+from retrue.reading.frame import Candidate, Drawn, Frame, Wanted, draw_frame, fetch, with_outputs
 from retrue.reading.picks import Picked, pick_arms
 from retrue.reading.scoring import is_logged_by
 from retrue.reading.spending import answers_left
-from retrue.records import Arm, ModelVersion, Sample, Task, short_hash
+from retrue.records import Arm, ModelVersion, Quarantined, Sample, Task, Window, short_hash
 from retrue.workspace import Workspace
 
 __all__ = ["Draft", "draft_round", "outdated_samples"]
@@ -30,6 +31,7 @@ class Draft:
     tasks: list[Task]
     frame_rows: int
     media: Mapping[str, bytes]
+    lost: tuple[Quarantined, ...] = ()  # objects and media that could not be read
 
 
 def draft_round(
@@ -48,8 +50,13 @@ def draft_round(
     draft = _drawn(workspace, opening, round_id, asked, sizes)
     if draft.tasks:
         return draft
+    return _nothing(opening, draft.lost)
+
+
+def _nothing(opening: Opening, lost: Sequence[Quarantined]) -> Waiting:
+    told = f" ({len(lost)} could not be read: {lost[0].uri}: {lost[0].reason})" if lost else ""
     return Waiting(
-        why=f"{opening.kind} round: no row of its windows may be asked about",
+        why=f"{opening.kind} round: no row of its windows may be asked about{told}",
         do="`retrue ingest` when rows with consent that were not labelled yet have come",
     )
 
@@ -79,13 +86,11 @@ def _drawn(
         shortlist=SHORTLIST * (sizes["active"] + sizes["quota"]),
     )
     excluded = set(asked) | workspace.state.samples_in_flight()
-    windows = opening.windows
-    frame = draw_frame(
-        workspace, windows, wanted, round_id=round_id, excluded=excluded, model=model
+    frame, drawn, lost = _readable(
+        workspace, opening.windows, wanted, round_id=round_id, excluded=excluded, model=model
     )
     frame = replace(frame, audit=frame.audit[before:])
-    names = [*frame.audit, *frame.random, *frame.pool, *frame.unsure]
-    drawn = with_outputs(workspace, fetch(workspace, windows, names, model=model), model)
+    drawn = with_outputs(workspace, drawn, model)
     picked = pick_arms(workspace, frame, drawn, round_id=round_id, sizes=sizes, asked=set(asked))
     chosen = [drawn.candidates[one.sample_id] for one in picked]
     tasks = [
@@ -99,7 +104,39 @@ def _drawn(
         tasks=sorted(tasks, key=lambda task: task.task_key),
         frame_rows=frame.rows,
         media={digest: data for digest, data in drawn.media.items() if digest in kept},
+        lost=lost,
     )
+
+
+def _readable(
+    workspace: Workspace,
+    windows: Sequence[Window],
+    wanted: Wanted,
+    *,
+    round_id: str,
+    excluded: AbstractSet[str],
+    model: ModelVersion | None,
+) -> tuple[Frame, Drawn, tuple[Quarantined, ...]]:
+    """A frame and its rows. What turns out to be gone, or no picture, was never in the frame.
+
+    So the audit has its full size, and a probe's next block goes on in the same order.
+    """
+    lost: dict[str, Quarantined] = {}
+    while True:
+        frame = draw_frame(
+            workspace,
+            windows,
+            wanted,
+            round_id=round_id,
+            excluded=excluded,
+            model=model,
+            unreadable=lost.keys(),
+        )
+        names = [*frame.audit, *frame.random, *frame.pool, *frame.unsure]
+        drawn = fetch(workspace, windows, names, model=model)
+        if not drawn.lost:
+            return frame, drawn, (*frame.lost, *lost.values())
+        lost |= drawn.lost
 
 
 def _pool_size(

@@ -12,8 +12,8 @@ from retrue.core.accuracy import Estimate, estimate_mean
 from retrue.core.score import score_labels
 from retrue.errors import ModelError, TrainingError
 from retrue.ports import Media
+from retrue.reading.media import media_reader
 from retrue.reading.scoring import in_names_of
-from retrue.reading.windows import media_reader
 from retrue.records import (
     DatasetRow,
     Json,

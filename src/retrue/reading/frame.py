@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -19,9 +19,10 @@ from retrue.core.clean import CleanBatch
 from retrue.core.draw import BottomK
 from retrue.core.pick import Shortlist, margins
 from retrue.core.seen import SeenIds
+from retrue.reading.media import fault_of, media_reader, pin_media
 from retrue.reading.scoring import in_names_of, is_logged_by, score_samples
-from retrue.reading.windows import media_reader, pin_media, read_window, samples_of
-from retrue.records import ModelVersion, Sample, Window, canonical_json
+from retrue.reading.windows import read_window, samples_of
+from retrue.records import ModelVersion, Quarantined, Sample, Window, canonical_json
 from retrue.workspace import Workspace
 
 __all__ = ["Candidate", "Drawn", "Frame", "Wanted", "draw_frame", "fetch", "with_outputs"]
@@ -47,6 +48,7 @@ class Frame:
     random: tuple[str, ...]
     pool: tuple[str, ...]
     unsure: tuple[str, ...]
+    lost: tuple[Quarantined, ...] = ()  # objects that are gone, with all their rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,8 @@ class Drawn:
 
     candidates: Mapping[str, Candidate]
     media: Mapping[str, bytes]  # sha256 -> bytes
+    # Sample id -> why its medium cannot be read: no candidate.
+    lost: Mapping[str, Quarantined] = field(default_factory=dict[str, Quarantined])
 
 
 def draw_frame(
@@ -74,6 +78,7 @@ def draw_frame(
     round_id: str,
     excluded: AbstractSet[str],
     model: ModelVersion | None = None,
+    unreadable: AbstractSet[str] = frozenset(),
 ) -> Frame:
     """Stream the windows once: audit and random draws, a pool, and the least sure rows.
 
@@ -84,7 +89,9 @@ def draw_frame(
         round_id: Names the random draws of this round.
         excluded: Samples the arms other than audit must leave out.
         model: Only what this model logged makes a row unsure; None: any log does.
+        unreadable: Samples nobody could look at: they are not in the frame.
     """
+    lost: list[Quarantined] = []
     seed = workspace.config.select.seed
     audit = BottomK(wanted.audit, seed=seed, round_id=wanted.audit_key)
     # One draw for both: the first are the arm, the rest the pool.
@@ -92,9 +99,11 @@ def draw_frame(
     spare = wanted.audit if wanted.shortlist else 0  # the audit may take any of them
     unsure = Shortlist(wanted.shortlist + spare, seed=seed, round_id=round_id)
     seen = SeenIds() if len(windows) > 1 else None  # within one window `first` already tells
-    for window, batch in _batches(workspace, windows):
-        ok = _in_frame(batch, seen)
+    for window, batch in _batches(workspace, windows, lost):
         ids = np.array(text_list(batch.sample_id), dtype=object)
+        ok = _in_frame(batch, seen)
+        if unreadable:
+            ok &= np.array([name not in unreadable for name in ids], dtype=bool)
         audit.add(ids[ok].tolist())
         free = ok & np.array([name not in excluded for name in ids], dtype=bool)
         chance.add(ids[free].tolist())
@@ -110,6 +119,7 @@ def draw_frame(
         random=tuple(others[: wanted.random]),
         pool=tuple(others[wanted.random : wanted.random + wanted.pool]),
         unsure=tuple(name for name in unsure.ids() if name not in taken)[: wanted.shortlist],
+        lost=tuple(lost),
     )
 
 
@@ -131,7 +141,7 @@ def fetch(
     wanted = set(ids)
     found: dict[str, Candidate] = {}
     times: Counter[str] = Counter()
-    for window, batch in _batches(workspace, windows):
+    for window, batch in _batches(workspace, windows, []):
         names = text_list(batch.sample_id)
         rows = np.array(
             [i for i, name in enumerate(names) if name in wanted and batch.eligible[i]],
@@ -147,10 +157,13 @@ def fetch(
                 chances = None if told is None else np.asarray(told[row], dtype=float)
                 found[sample.sample_id] = _candidate(sample, chances, batch.classes)
     counted = [replace(one.sample, multiplicity=times[name]) for name, one in found.items()]
-    pinned, media = pin_media(counted, workspace.store)
+    pinned = pin_media(counted, workspace.store, fault_of(workspace.config))
     return Drawn(
-        candidates={one.sample_id: replace(found[one.sample_id], sample=one) for one in pinned},
-        media=media,
+        candidates={
+            one.sample_id: replace(found[one.sample_id], sample=one) for one in pinned.samples
+        },
+        media=pinned.media,
+        lost=pinned.lost,
     )
 
 
@@ -176,10 +189,10 @@ def with_outputs(workspace: Workspace, drawn: Drawn, model: ModelVersion | None)
 
 
 def _batches(
-    workspace: Workspace, windows: Sequence[Window]
+    workspace: Workspace, windows: Sequence[Window], lost: list[Quarantined]
 ) -> Iterator[tuple[Window, CleanBatch]]:
     for window in windows:
-        for batch in read_window(window, workspace.config, workspace.store):
+        for batch in read_window(window, workspace.config, workspace.store, lost=lost):
             yield window, batch
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from retrue.core.arrow import text_list
 from retrue.errors import StoreError, WorkspaceError
@@ -13,7 +15,7 @@ from retrue.reading.windows import read_window
 from retrue.records import Window
 from retrue.workspace import Workspace
 
-__all__ = ["Located", "locate"]
+__all__ = ["Located", "find_by_name", "locate"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,7 @@ def locate(workspace: Workspace, wanted: AbstractSet[str], *, only: str | None =
             continue
         refused |= dict.fromkeys(without, "its row has no consent")
         candidates |= drawn.candidates
+        refused |= {key: one.reason for key, one in drawn.lost.items()}
         media |= drawn.media
         left -= here
         if here or only is not None:
@@ -62,6 +65,31 @@ def locate(workspace: Workspace, wanted: AbstractSet[str], *, only: str | None =
         refused={key: why for key, why in refused.items() if key not in candidates},
         unreadable=tuple(gone),
     )
+
+
+def find_by_name(
+    workspace: Workspace, names: AbstractSet[str], *, only: str | None = None
+) -> dict[str, str]:
+    """Name -> sample id, of samples with a file: its uri, or its stem if no other is called so.
+
+    Args:
+        workspace: Where the windows are; objects that are gone have no name any more.
+        names: Uris and stems.
+        only: As `locate` has it.
+
+    Raises:
+        WorkspaceError: There is no such window.
+    """
+    called: dict[str, set[str]] = {}
+    for window in _windows(workspace, only):
+        with suppress(StoreError):
+            for batch in read_window(window, workspace.config, workspace.store):
+                files = [] if batch.media is None else text_list(batch.media)
+                for uri, sample in zip(files, text_list(batch.sample_id), strict=False):
+                    known = set[str]() if uri is None else {uri, PurePosixPath(uri).stem}
+                    for name in known & names:
+                        called.setdefault(name, set()).add(str(sample))
+    return {name: samples.pop() for name, samples in called.items() if len(samples) == 1}
 
 
 def _windows(workspace: Workspace, only: str | None) -> list[Window]:

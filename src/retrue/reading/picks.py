@@ -13,7 +13,7 @@ from retrue.core.pick import margins, novelty_scores, pick_margin_diverse, pick_
 from retrue.core.represent import represent
 from retrue.errors import StoreError
 from retrue.reading.frame import Drawn, Frame
-from retrue.reading.windows import media_reader
+from retrue.reading.media import media_reader
 from retrue.records import Arm, Sample, canonical_json, short_hash
 from retrue.workspace import Workspace
 

@@ -27,9 +27,10 @@ from retrue.core.profile import (
     to_json,
 )
 from retrue.errors import ModelError
-from retrue.ports import Scores
-from retrue.reading.windows import media_reader, read_window, samples_of
-from retrue.records import Json, ModelVersion, Sample, Window, canonical_json
+from retrue.ports import Media, Scores
+from retrue.reading.media import fault_of, media_reader, pin_media
+from retrue.reading.windows import read_window, samples_of
+from retrue.records import Json, ModelVersion, Quarantined, Sample, Window, canonical_json
 from retrue.workspace import Workspace
 
 __all__ = [
@@ -55,10 +56,13 @@ class Reference:
     features: Profile  # of all rows
 
 
-def record_reference(workspace: Workspace, model: ModelVersion) -> Reference | None:
+def record_reference(
+    workspace: Workspace, model: ModelVersion, *, lost: list[Quarantined] | None = None
+) -> Reference | None:
     """Keep the reference with a model; finds one that is there. None: no window was audited.
 
-    The windows are those of the last round whose audit items the model's dataset holds.
+    The windows are those of the last round whose audit items the model's dataset holds. What of
+    them cannot be read is added to `lost`; where nothing can, that is None as well.
     """
     known = load_reference(workspace, model)
     if known is not None:
@@ -72,10 +76,16 @@ def record_reference(workspace: Workspace, model: ModelVersion) -> Reference | N
         profile = workspace.state.profile(window.window_id)
         raw = {name: column for name, column in profile.items() if not is_output(name)}
         features = merge_profiles(features, raw) if features else raw
+    unread: list[Quarantined] = []
+    outputs = score_windows(workspace, model, windows, leave_out=trained_on, lost=unread)
+    if lost is not None:
+        lost += unread
+    if unread and not outputs:
+        return None
     reference = Reference(
         model_version=model.version,
         windows=tuple(window.window_id for window in windows),
-        outputs=score_windows(workspace, model, windows, leave_out=trained_on),
+        outputs=outputs,
         features=features,
     )
     workspace.models.save_evidence(model, FILE, _to_text(reference))
@@ -116,6 +126,7 @@ def score_windows(
     model: ModelVersion,
     windows: Sequence[Window],
     *,
+    lost: list[Quarantined],
     leave_out: AbstractSet[str] = frozenset(),
 ) -> Profile:
     """Profile of a model's outputs on windows, chunk by chunk.
@@ -124,12 +135,15 @@ def score_windows(
         workspace: Where the windows are.
         model: Who scores.
         windows: What is scored.
+        lost: Objects and media that cannot be read are added, and passed over.
         leave_out: Samples the model trained on: its outputs there tell nothing of traffic.
     """
-    read = media_reader(workspace.store, {})
     total: Profile = {}
-    for chunk in _chunks(_samples(workspace, windows, leave_out)):
-        scores = workspace.models.score(model, chunk, read)
+    for chunk in _chunks(_samples(workspace, windows, leave_out, lost)):
+        kept, read = _readable(workspace, chunk, lost)
+        if not kept:
+            continue
+        scores = workspace.models.score(model, kept, read)
         profile = profile_outputs(scores, workspace.state.freeze_centers(_centers(scores)))
         total = merge_profiles(total, profile) if total else profile
     return finalise(total)
@@ -187,11 +201,25 @@ def _training_ids(workspace: Workspace, model: ModelVersion) -> set[str]:
     return {row.sample_id for row in rows if row.split == "train"}
 
 
+def _readable(
+    workspace: Workspace, chunk: Sequence[Sample], lost: list[Quarantined]
+) -> tuple[Sequence[Sample], Media]:
+    """The samples whose media a model can be shown, and what shows them."""
+    if workspace.config.data.kind in ("table", "text"):  # a model of these looks at no media
+        return chunk, media_reader(workspace.store, {})
+    pinned = pin_media(chunk, workspace.store, fault_of(workspace.config))
+    lost += pinned.lost.values()
+    return pinned.samples, media_reader(workspace.store, pinned.media)
+
+
 def _samples(
-    workspace: Workspace, windows: Sequence[Window], leave_out: AbstractSet[str]
+    workspace: Workspace,
+    windows: Sequence[Window],
+    leave_out: AbstractSet[str],
+    lost: list[Quarantined],
 ) -> Iterator[Sample]:
     for window in windows:
-        for batch in read_window(window, workspace.config, workspace.store):
+        for batch in read_window(window, workspace.config, workspace.store, lost=lost):
             names = text_list(batch.sample_id)
             kept = np.array(
                 [i for i, name in enumerate(names) if name not in leave_out], dtype=np.int64

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from itertools import groupby, islice
 from pathlib import PurePosixPath
-from typing import cast
+from typing import TypeAlias, cast
 
 import numpy as np
 import pyarrow as pa
@@ -38,7 +35,7 @@ from retrue.core.clean import (
 from retrue.core.columns import FieldSpec
 from retrue.core.identity import content_hashes, key_texts
 from retrue.core.seen import SeenIds
-from retrue.errors import ConfigError, StoreError, UnreadableObject
+from retrue.errors import ConfigError, ObjectGone, UnreadableObject
 from retrue.ports import SampleStore
 from retrue.records import (
     Json,
@@ -48,14 +45,13 @@ from retrue.records import (
     Stream,
     Window,
     canonical_json,
-    short_hash,
 )
 
 __all__ = [
     "MEDIA_BATCH",
+    "Fault",
+    "gone",
     "holds_rows",
-    "media_reader",
-    "pin_media",
     "read_objects",
     "read_window",
     "rules_of",
@@ -63,7 +59,8 @@ __all__ = [
 ]
 
 MEDIA_BATCH = 1024  # media objects in one batch
-_READERS = 8  # media read at once, of a round's few samples
+
+Fault: TypeAlias = Callable[[bytes], str | None]  # why bytes are no sample; None: they are one
 
 
 def rules_of(config: Config, stream: Stream) -> CleanRules:
@@ -100,8 +97,20 @@ def holds_rows(config: Config, uri: str) -> bool:
     return config.data.kind in ("table", "text") or table_format(uri) is not None
 
 
+def gone(uri: str, version: str, error: ObjectGone) -> Quarantined:
+    """What is said of an object that was there when its window was recorded."""
+    reason = str(error).removeprefix(f"{uri}: ")
+    return Quarantined(uri=uri, version=version, row=None, reason=reason)
+
+
 def read_objects(
-    refs: Sequence[ObjectRef], stream: Stream, config: Config, store: SampleStore
+    refs: Sequence[ObjectRef],
+    stream: Stream,
+    config: Config,
+    store: SampleStore,
+    *,
+    fault: Fault | None = None,
+    lost: list[Quarantined] | None = None,
 ) -> Iterator[CleanBatch]:
     """The rows of some objects in order, with duplicates marked across all of them.
 
@@ -110,11 +119,19 @@ def read_objects(
     An object that cannot be read, in whole or from some place on, gives its good rows and then a
     batch of none with itself quarantined (`row` None).
 
+    Args:
+        refs: The objects.
+        stream: Whose columns they have.
+        config: What the columns mean.
+        store: Where the objects are.
+        fault: What is wrong with a medium's bytes: looked for where they are read here.
+        lost: Objects that are gone are added and passed over; None: they are an error.
+
     Raises:
         ConfigError: As for `rules_of`.
-        StoreError: An object is gone, or is not the version it was.
+        ObjectGone: An object is gone, or is not the version it was.
     """
-    reader = _Reader(config, stream, store)
+    reader = _Reader(config, stream, store, fault=fault, lost=lost)
     for has_rows, group in groupby(refs, key=lambda ref: holds_rows(config, ref.uri)):
         if has_rows:
             tables = tuple(group)
@@ -126,20 +143,24 @@ def read_objects(
                 yield reader.read_media(chunk)
 
 
-def read_window(window: Window, config: Config, store: SampleStore) -> Iterator[CleanBatch]:
+def read_window(
+    window: Window, config: Config, store: SampleStore, *, lost: list[Quarantined] | None = None
+) -> Iterator[CleanBatch]:
     """The rows of a recorded window again: same objects, same versions, same order.
+
+    With `lost`, objects that are gone or changed since are added to it and passed over.
 
     Raises:
         ConfigError: As for `rules_of`.
-        StoreError: An object is gone or changed since; the message names it.
+        ObjectGone: An object is gone or changed since; the message names it.
     """
-    yield from read_objects(window.objects, window.stream, config, store)
+    yield from read_objects(window.objects, window.stream, config, store, lost=lost)
 
 
 def samples_of(
     batch: CleanBatch, indices: Integers, window_id: str, *, multiplicity: Sequence[int]
 ) -> list[Sample]:
-    """The rows at `indices`, as samples; media are pinned by `pin_media`.
+    """The rows at `indices`, as samples; their media are pinned by `reading.media`.
 
     Args:
         batch: Clean rows.
@@ -178,68 +199,21 @@ def samples_of(
     return found
 
 
-def pin_media(
-    samples: Sequence[Sample], store: SampleStore
-) -> tuple[list[Sample], dict[str, bytes]]:
-    """Fix which bytes the samples' media are.
-
-    Returns:
-        The samples with `media_version`, `media_sha256` and a revision that tells the bytes, where
-        they have media; and those bytes by sha256.
-
-    Raises:
-        StoreError: A medium is gone, changed, or lies outside the configured roots.
-    """
-    pinned: list[Sample] = []
-    kept: dict[str, bytes] = {}
-    with ThreadPoolExecutor(_READERS, thread_name_prefix="media") as pool:
-        read = pool.map(partial(_read_medium, store=store), samples)
-        for sample, medium in zip(samples, read, strict=True):
-            if medium is None:
-                pinned.append(sample)
-                continue
-            version, data = medium
-            digest = hashlib.sha256(data).hexdigest()
-            kept[digest] = data
-            pinned.append(
-                replace(
-                    sample,
-                    media_version=version,
-                    media_sha256=digest,
-                    revision=short_hash(sample.revision, digest),  # new bytes are new content
-                )
-            )
-    return pinned, kept
-
-
-def media_reader(store: SampleStore, kept: Mapping[str, bytes]) -> Callable[[Sample], bytes]:
-    """A function that gives a sample's media: kept bytes first, else the store's.
-
-    The function raises StoreError where a sample has no media, or the store's are not those that
-    were pinned.
-    """
-
-    def read(sample: Sample) -> bytes:
-        if sample.media_sha256 is not None and sample.media_sha256 in kept:
-            return kept[sample.media_sha256]
-        if sample.media_uri is None:
-            raise StoreError(f"sample {sample.sample_id}: expected a medium, got none")
-        data = store.read(_media_ref(sample.media_uri, sample, store))
-        if sample.media_sha256 not in (None, hashlib.sha256(data).hexdigest()):
-            raise StoreError(
-                f"{sample.media_uri}: expected the bytes that were labelled "
-                f"(sha256 {sample.media_sha256}), got others. Restore that version."
-            )
-        return data
-
-    return read
-
-
 class _Reader:
     """Reads one window's objects; settles the columns' types at the first rows and keeps them."""
 
-    def __init__(self, config: Config, stream: Stream, store: SampleStore) -> None:
+    def __init__(
+        self,
+        config: Config,
+        stream: Stream,
+        store: SampleStore,
+        *,
+        fault: Fault | None,
+        lost: list[Quarantined] | None,
+    ) -> None:
         self._rules = rules_of(config, stream)
+        self._fault = fault
+        self._lost = lost
         self._text = config.data.text
         self._store = store
         self._seen = SeenIds()
@@ -270,16 +244,24 @@ class _Reader:
         except UnreadableObject as error:
             whole = Quarantined(uri=ref.uri, version=ref.version, row=None, reason=str(error))
             yield empty_batch((ref,), (whole,))
+        except ObjectGone as error:
+            if self._lost is None:
+                raise
+            self._lost.append(gone(ref.uri, ref.version, error))
 
     def read_media(self, refs: tuple[ObjectRef, ...]) -> CleanBatch:
-        uris = as_column([ref.uri for ref in refs], pa.string())
+        bad: tuple[Quarantined, ...] = ()
         if self._rules.key is None:
-            ids = self._store.digests(refs)
-            content = ids
+            content, bad = self._digests(refs)
+            refs = tuple(ref for ref in refs if ref in content)
+            ids = [content[ref] for ref in refs]
         else:
+            content = {ref: ref.version for ref in refs}
             ids = [PurePosixPath(ref.uri).stem for ref in refs]
-            content = [ref.version for ref in refs]
-        columns = {OBJECT_CONTENT: as_column(content, pa.string())}
+        if not refs:
+            return empty_batch((), bad)
+        uris = as_column([ref.uri for ref in refs], pa.string())
+        columns = {OBJECT_CONTENT: as_column([content[ref] for ref in refs], pa.string())}
         if self._metadata is not None:
             columns |= self._metadata.rows_of(ids)
         raw = RawRows(
@@ -290,7 +272,41 @@ class _Reader:
             ids=as_column(ids, pa.string()),
             media=uris,
         )
-        return self._clean(raw, (), parse=False)
+        return self._clean(raw, bad, parse=False)
+
+    def _digests(
+        self, refs: tuple[ObjectRef, ...]
+    ) -> tuple[dict[ObjectRef, str], tuple[Quarantined, ...]]:
+        """By object, without those that are no sample; and why they are none."""
+        if self._fault is None:
+            return self._those_there(refs), ()
+        check, faults = self._fault, dict[ObjectRef, str]()
+
+        def look(ref: ObjectRef, data: bytes) -> None:
+            if reason := check(data):
+                faults[ref] = reason
+
+        digests = self._store.digests(refs, look=look)
+        bad = tuple(
+            Quarantined(uri=ref.uri, version=ref.version, row=None, reason=faults[ref])
+            for ref in refs
+            if ref in faults
+        )
+        found = zip(refs, digests, strict=True)
+        return {ref: digest for ref, digest in found if ref not in faults}, bad
+
+    def _those_there(self, refs: tuple[ObjectRef, ...]) -> dict[ObjectRef, str]:
+        """Digests by object. Which one is gone is found by halves: each is still read in a row."""
+        try:
+            return dict(zip(refs, self._store.digests(refs), strict=True))
+        except ObjectGone as error:
+            if self._lost is None:
+                raise
+            if len(refs) == 1:
+                self._lost.append(gone(refs[0].uri, refs[0].version, error))
+                return {}
+            half = len(refs) // 2
+            return self._those_there(refs[:half]) | self._those_there(refs[half:])
 
     def _clean(self, raw: RawRows, bad: tuple[Quarantined, ...], *, parse: bool) -> CleanBatch:
         if self._rules.fields is None:
@@ -337,20 +353,6 @@ def _spec(rule: FieldRule) -> FieldSpec:
         maximum=rule.maximum,
         required=rule.required,
     )
-
-
-def _read_medium(sample: Sample, *, store: SampleStore) -> tuple[str, bytes] | None:
-    """Version and bytes; None where a sample has no medium."""
-    if sample.media_uri is None:
-        return None
-    ref = _media_ref(sample.media_uri, sample, store)
-    return ref.version, store.read(ref)
-
-
-def _media_ref(uri: str, sample: Sample, store: SampleStore) -> ObjectRef:
-    """The version that was pinned, or the current one."""
-    ref = store.resolve(uri)
-    return ref if sample.media_version is None else replace(ref, version=sample.media_version)
 
 
 def _optional(column: Column | None, n: int) -> list[str | None]:

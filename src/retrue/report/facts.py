@@ -64,7 +64,8 @@ class Progress:
     planned_at: datetime
     tasks: int
     wanted: int  # answers
-    done: int  # answers, at most `wanted`
+    done: int  # answers, at most as many of each task as are wanted
+    skipped: int  # of the rest, what people skipped
     seconds: float | None  # median per answer; None: no answer tells
     cost: float  # of all answers wanted, in `currency`
     currency: str
@@ -72,7 +73,7 @@ class Progress:
     @property
     def left(self) -> int:
         """Answers still to be given."""
-        return self.wanted - self.done
+        return self.wanted - self.done - self.skipped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +203,9 @@ def _budget(workspace: Workspace, checks: Sequence[Decision], now: datetime) -> 
 
 
 def _progress(item: Round, tasks: Sequence[Task], answers: Sequence[Answer]) -> Progress:
-    given = Counter(answer.task_key for answer in answers)
+    given = Counter(answer.task_key for answer in answers if answer.status == "answered")
+    passed = Counter(answer.task_key for answer in answers if answer.status == "skipped")
+    done = {task.task_key: min(given[task.task_key], task.overlap) for task in tasks}
     seconds = [answer.lead_seconds for answer in answers if answer.lead_seconds is not None]
     wanted = sum(task.overlap for task in tasks)
     return Progress(
@@ -213,7 +216,10 @@ def _progress(item: Round, tasks: Sequence[Task], answers: Sequence[Answer]) -> 
         planned_at=item.plan.planned_at,
         tasks=len(tasks),
         wanted=wanted,
-        done=sum(min(given[task.task_key], task.overlap) for task in tasks),
+        done=sum(done.values()),
+        skipped=sum(
+            min(passed[task.task_key], task.overlap - done[task.task_key]) for task in tasks
+        ),
         seconds=median(seconds) if seconds else None,
         cost=wanted * item.plan.cost_per_label,
         currency=item.plan.currency,

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from retrue.core.incident import Incident, current_incident
+from retrue.errors import TransientError
 from retrue.ports import RepoState
+from retrue.reading.pushing import is_pushed
 from retrue.records import Decision, Round
 from retrue.report.reading import text, whole
 from retrue.workspace import Workspace
@@ -54,6 +56,7 @@ def next_step(
         _promote(decisions)
         or _add_class(workspace, rounds, decisions, incidents, now)
         or _approve(rounds)
+        or _push(workspace, rounds)
         or _collect(workspace, rounds, recorded)
         or _label(workspace, rounds, left)
         or _close(rounds)
@@ -109,6 +112,27 @@ def _approve(rounds: Sequence[Round]) -> NextStep | None:
         what=f"Approve the {planned.kind} round of {sum(planned.arms.values())} samples",
         why=planned.why,
         command=f"retrue round approve {planned.round_id}",
+    )
+
+
+def _push(workspace: Workspace, rounds: Sequence[Round]) -> NextStep | None:
+    """Rounds whose tasks were never all seen in the queue, as this machine's ledger knows."""
+    running = [item.plan for item in rounds if item.state in ("open", "collecting")]
+    try:
+        left = [one for one in running if not is_pushed(workspace, one.round_id)]
+        # Without any window this is somebody's clone, to read in: another machine pushes.
+        if not left or not workspace.state.windows():
+            return None
+    except TransientError as error:
+        return NextStep(
+            what="Bring the ledger back",
+            why=f"Nothing can be done without it. {error}",
+            command="retrue doctor",
+        )
+    return NextStep(
+        what=f"Put the tasks of {left[0].kind} round {left[0].round_id} into the queue",
+        why=left[0].why,
+        command="retrue push",
     )
 
 

@@ -4,7 +4,7 @@
 
     stack = up(root, say=print)            # installs, starts, waits; seconds to minutes
     stack.environment                      # AWS_*, LABEL_STUDIO_*, MLFLOW_*, PREFECT_*, RETRUE_*
-    stack.links                            # service -> page
+    stack.links                            # service -> page or address
     status(root)                           # asks each service; changes nothing
     down(root, say=print)                  # stops what `up` started, and nothing else
     reset(root, say=print)                 # `down`, and its data is thrown away
@@ -49,7 +49,7 @@ class Stack:
 
     folder: Path
     env_file: Path  # `set -a; . FILE` tells a shell what `environment` holds
-    links: Mapping[str, str]  # service -> what to open in a browser
+    links: Mapping[str, str]  # service -> its pages, else its address; no passwords
     notes: tuple[str, ...]  # what a person should know or do
     environment: Mapping[str, str] = field(repr=False)  # with credentials: do not print it
 

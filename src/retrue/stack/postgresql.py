@@ -112,8 +112,8 @@ class PostgreSQL:
         return {"RETRUE_LEDGER": self.url(LEDGER)}
 
     def link(self) -> str | None:
-        """It has no pages."""
-        return None
+        """The ledger's database; the password is asked for."""
+        return f"postgresql://{ROLE}@{HOST}:{self.site.ports['sql']}/{LEDGER}"
 
     @property
     def _data(self) -> Path:

@@ -113,8 +113,8 @@ class SeaweedFS:
         }
 
     def link(self) -> str | None:
-        """Its pages would show every object to everybody, so they are closed."""
-        return None
+        """Its S3 endpoint. Its pages would show every object to everybody, so they are closed."""
+        return self.url
 
     def client(self) -> S3Client:
         """A boto3 client in the administrator's name, which asks once."""

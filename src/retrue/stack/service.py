@@ -82,7 +82,7 @@ class Service(Protocol):
         ...
 
     def link(self) -> str | None:
-        """What to open in a browser; None: it has no pages."""
+        """Where it is reached, without a password: its pages, else its address."""
         ...
 
 

@@ -26,7 +26,7 @@ from retrue.reading.reference import (
     score_windows,
 )
 from retrue.reading.scoring import is_logged_by
-from retrue.records import Decision, Json, ModelVersion, Window, short_hash
+from retrue.records import Decision, Json, ModelVersion, Quarantined, Window, short_hash
 from retrue.workspace import Workspace
 
 __all__ = ["DriftReport", "ProbeReport", "WindowCheck", "check_windows", "close_incident"]
@@ -57,6 +57,7 @@ class DriftReport:
     checks: tuple[WindowCheck, ...]
     probes: tuple[ProbeReport, ...]
     why: str  # when nothing was checked
+    skipped: tuple[Quarantined, ...] = ()  # objects and media that could not be read
 
 
 def check_windows(workspace: Workspace, *, now: datetime, dry_run: bool = False) -> DriftReport:
@@ -70,24 +71,37 @@ def check_windows(workspace: Workspace, *, now: datetime, dry_run: bool = False)
         return DriftReport(checks=(), probes=(), why="no champion yet: nothing to compare with")
     with workspace.lease("drift", now=now) as lease:
         # A champion may have been promoted before any window was audited.
-        known = load_reference if dry_run else record_reference
-        reference = known(workspace, champion)
+        skipped: list[Quarantined] = []
+        reference = (
+            load_reference(workspace, champion)
+            if dry_run
+            else record_reference(workspace, champion, lost=skipped)
+        )
         if reference is None:
             return DriftReport(
                 checks=(),
                 probes=(),
                 why=f"champion {champion.version} has no reference traffic: audit a window first",
+                skipped=tuple(skipped),
             )
         probes = decide_probes(workspace, champion, now, lease, dry_run=dry_run)
         windows = _unchecked(workspace, champion, reference)
         checks = [
-            _check(workspace, champion, reference, window, now, dry_run=dry_run)
+            check
             for window in windows
+            if (check := _check(workspace, champion, reference, window, now, skipped, dry_run))
         ]
         if not dry_run:
             _tell(workspace, now)
     why = "" if checks else "no new window since the last check"
-    return DriftReport(checks=tuple(checks), probes=tuple(probes), why=why)
+    if unread := {check.window_id for check in checks} ^ {one.window_id for one in windows}:
+        why = (
+            f"not checked, for nothing of it can be read: window {', '.join(sorted(unread))}. "
+            "It is checked when its objects are put back"
+        )
+    return DriftReport(
+        checks=tuple(checks), probes=tuple(probes), why=why, skipped=tuple(dict.fromkeys(skipped))
+    )
 
 
 def close_incident(
@@ -130,10 +144,16 @@ def _check(
     reference: Reference,
     window: Window,
     now: datetime,
-    *,
+    skipped: list[Quarantined],
     dry_run: bool,
-) -> WindowCheck:
-    profile, note = _with_outputs(workspace, champion, window)
+) -> WindowCheck | None:
+    """One window's check, kept on record; None: nothing of it can be read any more."""
+    lost: list[Quarantined] = []
+    made = _with_outputs(workspace, champion, window, lost)
+    skipped += lost
+    if made is None:
+        return None
+    profile, note = made
     whole: Profile = {**reference.outputs, **reference.features}
     outputs = {name for name in whole if is_output(name)}
     drift = workspace.config.drift
@@ -170,9 +190,12 @@ def _check(
 
 
 def _with_outputs(
-    workspace: Workspace, champion: ModelVersion, window: Window
-) -> tuple[Profile, str]:
-    """The window's profile with outputs of the champion: as logged, else scored now."""
+    workspace: Workspace, champion: ModelVersion, window: Window, lost: list[Quarantined]
+) -> tuple[Profile, str] | None:
+    """The window's profile with outputs of the champion: as logged, else scored now.
+
+    What cannot be read is added to `lost`; None: that is all of it.
+    """
     profile = workspace.state.profile(window.window_id)
     features = {name: column for name, column in profile.items() if not is_output(name)}
     logged = len(features) < len(profile)
@@ -180,13 +203,18 @@ def _with_outputs(
         return profile, ""
     if not window.rows:
         return features, "the window has no rows"
-    scored = score_windows(workspace, champion, [window])
+    scored = score_windows(workspace, champion, [window], lost=lost)
+    if lost and not scored:
+        return None
     why = (
         f"logged by model {window.model_version or 'unknown'}"
         if logged
         else "the window has no outputs"
     )
-    return {**features, **scored}, f"rescored by champion {champion.version}: {why}"
+    note = f"rescored by champion {champion.version}: {why}"
+    if lost:
+        note += f"; left out, for it cannot be read: {len(lost)}, the first {lost[0].uri}"
+    return {**features, **scored}, note
 
 
 def _reasons(

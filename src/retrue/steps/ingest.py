@@ -16,6 +16,8 @@ from retrue.core.batch_profile import first_centers, profile_columns
 from retrue.core.clean import CleanBatch
 from retrue.core.profile import CategoryProfile, NumberProfile, finalise, merge_profiles
 from retrue.ports import Cursor, SampleStore
+from retrue.reading.identity import fix_identity, refuse_other_identity
+from retrue.reading.media import fault_of
 from retrue.reading.windows import holds_rows, read_objects, rules_of
 from retrue.records import ObjectRef, Quarantined, Stream, Window, short_hash
 from retrue.workspace import Workspace
@@ -54,11 +56,13 @@ def ingest_windows(
         One report per configured stream.
 
     Raises:
+        ConfigError: A stream's key is not the one its first window was read with.
         LeaseHeld: Another ingest is running.
         LeaseLost: It took longer than the lease lasts and another one started.
         StoreError: The store refused, or an object was rewritten while it was read.
     """
     config, store, state = workspace.config, workspace.store, workspace.state
+    refuse_other_identity(workspace)
     reports: list[IngestReport] = []
     for stream in _STREAMS:
         if config.data.stream(stream) is None:
@@ -73,6 +77,8 @@ def ingest_windows(
             if report.window is not None:
                 unfit = (*report.unreadable, *report.quarantined)
                 state.add_window(report.window, finalise(tally.profile), unfit, cursor, lease)
+            if cursor.position is not None:  # also after an ingest that was cut off just here
+                fix_identity(workspace, stream, now=now)
             reports.append(report)
     return tuple(reports)
 
@@ -104,7 +110,7 @@ def _read_new(
         if cursor.seen.isdisjoint({(ref.uri, ref.version), (ref.uri, ref.version + mark)})
     )
     if new:
-        for batch in read_objects(new, stream, config, store):
+        for batch in read_objects(new, stream, config, store, fault=fault_of(config)):
             tally.add(batch)
     report = IngestReport(
         stream=stream,

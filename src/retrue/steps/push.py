@@ -19,6 +19,7 @@ from retrue.config import Config
 from retrue.core.answers import live_answers
 from retrue.errors import ServiceUnavailable
 from retrue.ports import Lease, TaskInQueue
+from retrue.reading.pushing import COMPLETE, STARTED, push_mark
 from retrue.records import Json, ProjectKey, QueueTask, Sample, Task
 from retrue.workspace import Workspace
 
@@ -63,18 +64,18 @@ def _missing_report(workspace: Workspace, round_id: str) -> PushReport:
 
 
 def _push_round(workspace: Workspace, round_id: str, lease: Lease) -> PushReport:
-    done = f"push/{round_id}"
+    done = push_mark(round_id)
     queue, state = workspace.queue, workspace.state.value(done)
     wanting = _wanting(workspace, round_id)
     waiting = _waiting(workspace, round_id, wanting)
     # Those with enough answers, too: a copy of one may come late, and somebody would answer it.
     keys = [task.task_key for task in wanting]
     # An earlier push may have been cut while the tool went on importing.
-    held = None if state == "started" else queue.held(keys)
-    if state == "complete" and held == len(keys):
+    held = None if state == STARTED else queue.held(keys)
+    if state == COMPLETE and held == len(keys):
         return _report(round_id, wanting)
     there = queue.settled(keys) if held is None else queue.tasks(keys) if held else []
-    workspace.state.set_value(done, "started", lease)
+    workspace.state.set_value(done, STARTED, lease)
     workspace.state.add_tasks(wanting, lease)
     present = {copy.task_key for copy in there}
     missing = [task for task in waiting if task.task_key not in present]
@@ -83,7 +84,7 @@ def _push_round(workspace: Workspace, round_id: str, lease: Lease) -> PushReport
     proven = not there and grown == len(missing)
     needed = {task.task_key for task in waiting}
     removed = 0 if proven else _look_at_each(workspace, round_id, keys, needed)
-    workspace.state.set_value(done, "complete", lease)
+    workspace.state.set_value(done, COMPLETE, lease)
     return _report(round_id, wanting, added=len(missing), removed=removed)
 
 

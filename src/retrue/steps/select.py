@@ -8,7 +8,7 @@ nothing like it was labelled. The plan is written whole, once; a rerun finds it 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from retrue.core.incident import current_incident, read_incidents
@@ -16,9 +16,10 @@ from retrue.core.openings import Facts, Opening, Waiting, pending_openings
 from retrue.ports import Lease
 from retrue.reading.ballots import gather
 from retrue.reading.drafting import Draft, draft_round, outdated_samples
+from retrue.reading.identity import refuse_other_identity
 from retrue.reading.schemas import apply_schema, plan_schema
 from retrue.reading.spending import price_of
-from retrue.records import Round, RoundPlan, Task, short_hash
+from retrue.records import Quarantined, Round, RoundPlan, Task, short_hash
 from retrue.workspace import Workspace
 
 __all__ = ["PlannedRound", "SelectReport", "open_round", "request_round", "select_samples"]
@@ -33,6 +34,7 @@ class PlannedRound:
     cost: float  # in the plan's currency
     opened: bool  # False: waits for `retrue round approve`
     examples: tuple[Task, ...]  # a few picks with their reasons
+    skipped: tuple[Quarantined, ...] = ()  # objects and media that could not be read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +49,9 @@ def select_samples(workspace: Workspace, *, now: datetime, dry_run: bool = False
     """Plan every round the state of the loop asks for.
 
     Raises:
+        ConfigError: A stream's key is not the one its first window was read with.
         LeaseHeld: Another process is selecting.
-        StoreError: A window's object is gone or changed.
+        StoreError: The store refuses; what is gone or changed is passed over and told.
     """
     with workspace.lease("select", now=now) as lease:
         waiting = _approve(workspace, now=now, dry_run=dry_run)
@@ -112,6 +115,8 @@ def _plan_all(
 ) -> tuple[list[PlannedRound], list[Waiting]]:
     planned: list[PlannedRound] = []
     blocked: list[Waiting] = []
+    if openings:
+        refuse_other_identity(workspace)
     unclear = _schema_in_force(workspace, now, dry_run=dry_run) if openings else None
     if unclear is not None:
         return [], [unclear]
@@ -156,7 +161,8 @@ def _plan(
         workspace.records.plan_round(plan, draft.samples, draft.tasks)
         if opened:
             open_round(workspace, plan, now=now)
-    return _planned(workspace, plan, draft.tasks, opened=opened)
+    made = _planned(workspace, plan, draft.tasks, opened=opened)
+    return replace(made, skipped=draft.lost)
 
 
 def _planned(
