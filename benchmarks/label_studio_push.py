@@ -4,7 +4,7 @@ Push is the whole step, `push_tasks`: records on disk, ledger, queue, and the pr
 is there once. It takes turns with one bulk import of the same tasks; target: at most 1.3 times as
 long. Collect: 100 new answers among 20,000 tasks; at most 2 s and 200 MB in a process of its own.
 
-    python benchmarks/label_studio_push.py [tasks] [turns]
+    python benchmarks/label_studio_push.py [tasks] [turns] [--postgresql]
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from multiprocessing.queues import SimpleQueue
@@ -31,8 +32,10 @@ from retrue.adapters.records_files import FileRoundRecord
 from retrue.adapters.state_sql import open_ledger
 from retrue.config import Labels
 from retrue.records import RoundPlan, Sample, Task, short_hash
+from retrue.stack.label_studio import DATABASE
 from retrue.steps.push import push_tasks
 from retrue.workspace import Workspace
+from services import postgresql
 from services.label_studio import LabelStudioServer, running
 from services.label_studio_people import LabelStudioPeople
 
@@ -221,19 +224,21 @@ def collects(folder: Path, server: LabelStudioServer, count: int) -> None:
     )
 
 
-def main(count: int, turns: int) -> None:
+def main(count: int, turns: int, *, on_postgresql: bool) -> None:
     """Run both and print them."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        running(Path(folder) / "label-studio") as server,
-    ):
-        pushes(Path(folder), server, count, turns)
-        collects(Path(folder), server, count)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        base = stack.enter_context(postgresql.running(DATABASE)) if on_postgresql else None
+        service = None if base is None else base.service
+        server = stack.enter_context(running(folder / "label-studio", service))
+        pushes(folder, server, count, turns)
+        collects(folder, server, count)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("tasks", nargs="?", type=int, default=10_000)
     parser.add_argument("turns", nargs="?", type=int, default=3)
+    parser.add_argument("--postgresql", action="store_true", help="where Label Studio keeps tasks")
     given = parser.parse_args()
-    main(given.tasks, given.turns)
+    main(given.tasks, given.turns, on_postgresql=given.postgresql)

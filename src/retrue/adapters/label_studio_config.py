@@ -233,6 +233,8 @@ def shown_data(page: Page, display: Mapping[str, Json], media: str | None) -> di
 def _text(value: Json) -> str:
     if value is None:
         return ""
+    if type(value) is int:
+        return str(value)  # as JSON has it, too, and ten times quicker
     return value if isinstance(value, str) else canonical_json(value)
 
 

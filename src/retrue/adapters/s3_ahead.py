@@ -14,7 +14,7 @@ from threading import Lock
 
 from retrue.records import ObjectRef
 
-__all__ = ["THREADS", "Ahead", "Fetch"]
+__all__ = ["THREADS", "Ahead", "Fetch", "is_one_block"]
 
 THREADS = 8
 _BLOCK = 8 << 20  # bytes
@@ -107,12 +107,25 @@ class Ahead:
             yield from blocks[: len(blocks) - len(last)]
 
 
+def is_one_block(size: int) -> bool:
+    """Whether an object of so many bytes is fetched as a whole.
+
+    >>> is_one_block(8 << 20), is_one_block(16 << 20)
+    (True, False)
+    """
+    return _blocks_in(size) == 1
+
+
+def _blocks_in(size: int) -> int:
+    return max(1, round(size / _BLOCK))
+
+
 def _blocks(place: int, size: int, start: int, stop: int) -> Iterator[_Block]:
     """The blocks of an object that hold any byte from `start` to `stop`.
 
     >>> [(b.start, b.stop) for b in _blocks(0, 20 << 20, 0, 1)]
     [(0, 10485760)]
     """
-    width = -(-size // max(1, round(size / _BLOCK)))
+    width = -(-size // _blocks_in(size))
     for number in range(start // width if width else 0, -(-stop // width) if width else 0):
         yield _Block(place=place, start=number * width, stop=min(size, (number + 1) * width))

@@ -25,7 +25,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from retrue.adapters.ranged_file import RangedFile
 from retrue.adapters.s3_access import S3Access
-from retrue.adapters.s3_ahead import THREADS, Ahead
+from retrue.adapters.s3_ahead import THREADS, Ahead, is_one_block
 from retrue.adapters.s3_errors import CUT, code_of, explain, is_expired
 from retrue.adapters.store_roots import inside, is_hidden, outside_error
 from retrue.adapters.tables_reader import read_table
@@ -95,6 +95,9 @@ class S3Store:
 
     def batches(self, ref: ObjectRef) -> Iterator[TableBatch]:
         """As the port says; only the bytes that are needed are fetched."""
+        if self._coming is not None and is_one_block(ref.size):
+            yield from read_table(io.BytesIO(self.read(ref)), ref.uri)  # it is in memory anyway
+            return
         raw = RangedFile(lambda start, stop: self.read_range(ref, start, stop), ref.size)
         # BufferedReader is a BinaryIO in all but name.
         yield from read_table(cast("BinaryIO", io.BufferedReader(raw, _BUFFER)), ref.uri)
