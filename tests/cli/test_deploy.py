@@ -25,6 +25,7 @@ class FakePrefect:
 
     answers_version: str = "3.8.8"
     workers: int = 0  # that live
+    a_worker_begins: bool = False  # and makes the pool, just before we do
     forgets: tuple[str, ...] = ()  # entrypoints that the program leaves out, and says nothing
     pools: list[str] = field(default_factory=list)
     deployments: dict[str, dict[str, Any]] = field(default_factory=dict)  # by entrypoint
@@ -63,6 +64,9 @@ class FakePrefect:
         assert env["PREFECT_API_URL"] == URL
         words = tuple(args[args.index("--no-prompt") + 1 :])
         self.called.append(words)
+        if words[0] == "work-pool" and self.a_worker_begins:
+            self.pools.append(words[2])
+            return Finished(code=1, out="", err="Work pool named 'retrue' already exists.")
         if words[0] == "work-pool":
             self.pools.append(words[2])
         else:
@@ -111,6 +115,15 @@ def test_an_empty_server_gets_the_pool_and_every_deployment_with_its_occasions(f
     assert found["retrue-cycle/wines"].schedules == ("0 3 * * * UTC",)
     assert found["retrue-open_round/wines"].events == ("retrue.drift.detected",)
     assert {one.folder for one in done.deployments} == {str(fresh)}
+
+
+def test_a_pool_that_a_worker_made_in_the_same_moment_is_taken(fresh: Path):
+    prefect = FakePrefect(a_worker_begins=True)
+
+    report = deploy(fresh, "wines", prefect.server(), run=prefect.run)
+
+    assert prefect.pools == ["retrue"]
+    assert len(report.deployments) == len(prefect.deployments) > 0
 
 
 def test_a_second_time_makes_no_pool_and_finds_everything_there(fresh: Path):

@@ -107,7 +107,7 @@ def deploy(
     before = server.deployments(project)
     if not dry_run:
         for name in absent:
-            _call(root, run, server, "work-pool", "create", name, "--type", POOL_TYPE)
+            _make_pool(root, run, server, name)
         _call(root, run, server, "deploy", "--all")
     after = before if dry_run else server.deployments(project)
     wanted = {plan.entrypoint for plan in plans}
@@ -180,6 +180,14 @@ def _must_be_there(
             + "\n  ".join(lost)
             + "\nCall again; if it stays so, `prefect --no-prompt deploy --all` says more."
         )
+
+
+def _make_pool(root: Path, run: Runner, server: PrefectServer, name: str) -> None:
+    try:
+        _call(root, run, server, "work-pool", "create", name, "--type", POOL_TYPE)
+    except WorkspaceError:
+        if server.work_pool_type(name) is None:  # a worker that began meanwhile makes it too
+            raise
 
 
 def _call(root: Path, run: Runner, server: PrefectServer, *words: str) -> None:
