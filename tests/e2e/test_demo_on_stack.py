@@ -133,8 +133,8 @@ def test_doctor_finds_every_service_in_order(told: Told):
     checks = json.loads(retrue("-C", str(told.root), "doctor", "--json", **told.environment))
 
     assert [check for check in checks if not check["ok"]] == []
-    asked = {"S3 clock", "media in a browser", "DVC remote", "Label Studio", "model registry"}
-    assert asked | {"queue", "Prefect", "ledger"} <= {check["name"] for check in checks}
+    asked = {"S3 clock", "media in a browser", "DVC remote", "Label Studio token", "model registry"}
+    assert asked | {"queue", "Prefect version", "ledger"} <= {check["name"] for check in checks}
 
 
 def retrue(*words: str, **environment: str) -> str:
